@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlporter.errors import MlporterError, RefusedError, RevisionError, UnreachableError, UsageError
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.addresses.same_place import is_same_place
+from mlporter.stores.database.connection.connection import closed_on_error
 from mlporter.stores.database.engines import mysql, postgresql, sqlite
 from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.schema.reflection import actual_tables
@@ -127,11 +128,8 @@ class _AuthSnapshot(AuthDatabase):
 
     def __init__(self, address: Address) -> None:
         self._snapshot = snapshot_of(address)
-        try:
+        with closed_on_error(self._snapshot):
             super().__init__(address, self._snapshot.connect())
-        except BaseException:
-            self._snapshot.close()
-            raise
 
     def close(self) -> None:
         """End the snapshot."""
@@ -166,15 +164,12 @@ def open_auth_for_writing(auth: Address, registry: Address) -> AuthDatabase:
         connection = mysql.connect(address)
     else:
         connection = postgresql.connect(address.libpq, str(address))
-    try:
+    with closed_on_error(connection):
         if address.kind is AddressKind.SQLITE:
             sqlite.begin_writing(connection)
         else:
             connection.execute("BEGIN")
         return check_writable(AuthDatabase(address, connection))
-    except BaseException:
-        connection.close()
-        raise
 
 
 def check_auth(auth: Address, registry: Address) -> Address:

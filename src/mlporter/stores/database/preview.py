@@ -15,6 +15,7 @@ from mlporter.stores.database.auth_database import (
     check_writable,
     open_auth,
 )
+from mlporter.stores.database.connection.connection import closed_on_error
 from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.history.shape import has_dimensions, tables_at
 from mlporter.stores.database.history.traces_before import DIMENSIONS
@@ -148,22 +149,15 @@ def open_preview(
         UnreachableError: it cannot be reached.
     """
     users = None if auth is None else _open_users(auth, address)
-    try:
+    with closed_on_error(*(() if users is None else (users,))):
         return Preview(address, _open(address, revision, tables), users)
-    except BaseException:
-        if users is not None:
-            users.close()
-        raise
 
 
 def _open_users(auth: Address, address: Address) -> AuthDatabase:
     check_auth(auth, address)
     users = open_auth(auth)
-    try:
+    with closed_on_error(users):
         return check_writable(users)
-    except BaseException:
-        users.close()
-        raise
 
 
 def _open(
@@ -173,11 +167,8 @@ def _open(
         made = revision_to_make(revision, installed_scripts(), address)
         return NothingThere(_as_made(made, tables if made == revision else ()), made)
     source = DatabaseSource(address, older=False, exactly=revision)
-    try:
+    with closed_on_error(source):
         check_standing(source.description.revision, revision, installed_scripts(), address)
-    except BaseException:
-        source.close()
-        raise
     return source
 
 

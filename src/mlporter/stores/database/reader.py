@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from mlporter.catalogue import is_newer as is_newer_revision
 from mlporter.catalogue.types import Kind
-from mlporter.stores.database.connection.connection import quoted
+from mlporter.stores.database.connection.connection import closed_on_error, quoted
 from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
 from mlporter.stores.database.engines.postgresql_sections import LargeTables
@@ -137,11 +137,8 @@ class DatabaseReader:
 
     def _find_places(self) -> None:
         """Look which new columns hold artifact URIs."""
-        try:
+        with closed_on_error(self):
             self.tables = tuple(with_new_places(self.tables, self))
-        except BaseException:
-            self.close()
-            raise
         self.by_name = {table.name: table for table in self.tables}
 
     def _check(self, *, older: bool, exactly: str) -> None:

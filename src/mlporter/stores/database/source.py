@@ -9,6 +9,7 @@ from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.found import found_note
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.artifact_files import DatabaseFiles
+from mlporter.stores.database.connection.connection import closed_on_error
 from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.mysql.limits import limits_of
 from mlporter.stores.database.reader import DatabaseReader
@@ -66,7 +67,7 @@ class DatabaseSource:
             jobs: So many connections read a large table, if it is PostgreSQL.
         """
         self._snapshot = snapshot_of(address, part=part)
-        try:
+        with closed_on_error(self._snapshot):
             self._reader = DatabaseReader(
                 address,
                 self._snapshot.connect,
@@ -76,21 +77,19 @@ class DatabaseSource:
                 still=True,
                 jobs=jobs if address.kind is AddressKind.POSTGRESQL else 1,
             )
-        except BaseException:
-            self._snapshot.close()
-            raise
         folder = _folder(address)
-        self._files = DatabaseFiles(
-            self._reader,
-            uri_map,
-            workers,
-            allowed=allowed,
-            own=tuple(folder / name for name in FOLDERS) if folder else (),
-            base=folder,
-            beside=folder,
-            environment=address.environment,
-            orphans=orphans,
-        )
+        with closed_on_error(self._snapshot, self._reader):
+            self._files = DatabaseFiles(
+                self._reader,
+                uri_map,
+                workers,
+                allowed=allowed,
+                own=tuple(folder / name for name in FOLDERS) if folder else (),
+                base=folder,
+                beside=folder,
+                environment=address.environment,
+                orphans=orphans,
+            )
 
     @property
     def description(self) -> Description:

@@ -16,7 +16,7 @@ from mlporter.errors import MlporterError, RefusedError
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.auth_database import AuthDatabase, open_auth_for_writing
 from mlporter.stores.database.connection.bulk_load import bulk_load, set_sequences
-from mlporter.stores.database.connection.connection import quoted
+from mlporter.stores.database.connection.connection import closed_on_error, quoted
 from mlporter.stores.database.connection.sql_filters import literal_of, where_key
 from mlporter.stores.database.engines import mysql, postgresql, sqlite
 from mlporter.stores.database.engines.sqlite_staging import Staging
@@ -313,7 +313,7 @@ def _open_sqlite(address: Address, revision: str) -> DatabaseTarget:
 
 def _open_postgresql(address: Address, revision: str) -> DatabaseTarget:
     connection = postgresql.connect(address.libpq, str(address))
-    try:
+    with closed_on_error(connection):
         # For the session: two must not create the schema at a time either.
         _lock(address, connection, "pg_try_advisory_lock")
         is_new = not actual_tables(connection)
@@ -321,15 +321,12 @@ def _open_postgresql(address: Address, revision: str) -> DatabaseTarget:
             check_not_beside(address, connection)
             revision = revision_to_make(revision, installed_scripts(), address)
             create_schema(address, revision)
-    except BaseException:
-        connection.close()
-        raise
     return _begin(address, connection, exactly=revision, is_new=is_new)
 
 
 def _open_mysql(address: Address, revision: str) -> DatabaseTarget:
     connection = mysql.connect(address)
-    try:
+    with closed_on_error(connection):
         # For as long as the connection lasts, as what creates tables ends a transaction.
         _check_alone(address, alone=mysql.lock(connection))
         is_new = not actual_tables(connection)
@@ -338,9 +335,6 @@ def _open_mysql(address: Address, revision: str) -> DatabaseTarget:
             mysql.check_can_hold(address, connection)
             create_schema(address, revision)
         mysql.check_engines(address, connection)
-    except BaseException:
-        connection.close()
-        raise
     return _begin(address, connection, exactly=revision, is_new=is_new)
 
 
@@ -352,7 +346,7 @@ def _begin(
     exactly: str,
     is_new: bool = False,
 ) -> DatabaseTarget:
-    try:
+    with closed_on_error(connection):
         if connection.dialect.name == "sqlite":
             sqlite.begin_writing(connection)
         elif connection.dialect.name == "mysql":
@@ -361,9 +355,6 @@ def _begin(
             postgresql.begin_writing(connection)
             _lock(address, connection, "pg_try_advisory_xact_lock")
         return DatabaseTarget(address, connection, staged, exactly=exactly, is_new=is_new)
-    except BaseException:
-        connection.close()
-        raise
 
 
 def _lock(address: Address, connection: Connection, function: str) -> None:

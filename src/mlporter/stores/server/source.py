@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from mlporter.catalogue import HEAD_REVISION, release_of
 from mlporter.errors import LeftOut
 from mlporter.progress import silent
+from mlporter.stores.database.connection.connection import closed_on_error
 from mlporter.stores.database.history.shape import OLDEST_RELEASE, revision_for
 from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.protocols import USERS_NOT_SEEN, Description
@@ -78,18 +79,16 @@ class ServerSource:
             retry_time=retry_time,
             answers=answers,
         )
-        try:
+        with closed_on_error(self._client):
             self.can = capabilities_of(self._client, address, can)
             refuse_others(self._client, self.can)
             self._revision = revision_for(_release(self._client, self.can))
             self._scratch = ScratchRegistry(self._client.subject, self._revision)
-        except BaseException:
-            self._client.close()
-            raise
         self.at_opening = dict(self._client.answers.digests)
         self._said: tuple[str, ...] | None = None
-        self._filling = Fetcher(self._client, self.can, self._scratch, workers, on_progress)
-        self._files = server_files(self, self._client, uri_map, workers, allowed)
+        with closed_on_error(self._client, self._scratch):
+            self._filling = Fetcher(self._client, self.can, self._scratch, workers, on_progress)
+            self._files = server_files(self, self._client, uri_map, workers, allowed)
 
     @property
     def description(self) -> Description:

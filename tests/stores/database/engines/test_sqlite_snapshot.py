@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -169,6 +170,8 @@ def test_a_copy_that_cannot_be_written_is_told_with_its_place(database, temporar
     assert "TMPDIR" in (caught.value.hint or "")
     assert not list(temporary.iterdir())
     assert write(database, "later") == ""
+    opened = [path.resolve() for path in Path("/proc/self/fd").iterdir()]
+    assert database not in opened  # though the error, and what its frames have, is still there
 
 
 def test_a_write_ahead_log_needs_no_copy(database, temporary) -> None:

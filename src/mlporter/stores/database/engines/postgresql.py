@@ -11,7 +11,12 @@ import pyarrow as pa
 from adbc_driver_manager import dbapi
 
 from mlporter.errors import AccessDeniedError, MlporterError, UnreachableError
-from mlporter.stores.database.connection.connection import AdbcConnection, driver_error, quoted
+from mlporter.stores.database.connection.connection import (
+    AdbcConnection,
+    closed_on_error,
+    driver_error,
+    quoted,
+)
 from mlporter.stores.database.connection.ties import unsettled
 from mlporter.stores.database.connection.values import raw_values
 
@@ -138,11 +143,8 @@ def connect(libpq: str, subject: str) -> AdbcConnection:
     except adbc_driver_manager.Error as error:
         raise _connect_error(error, subject) from error
     connection = AdbcConnection(handle, PostgresqlDialect(), subject)
-    try:
+    with closed_on_error(connection):
         bytewise = bool(connection.scalar(_BYTEWISE))
-    except BaseException:
-        connection.close()
-        raise
     return AdbcConnection(handle, PostgresqlDialect(bytewise=bytewise), subject)
 
 
@@ -169,13 +171,10 @@ class _DriverDatabase:
             adbc_driver_manager.Error: there is none to be had.
         """
         database = cls._of(libpq)
-        try:
+        with closed_on_error(database):
             raw = adbc_driver_manager.AdbcConnection(database.handle)
             # All that a connection does with its database is to close it.
             return dbapi.Connection(cast("Any", database), raw, autocommit=True)
-        except BaseException:
-            database.close()
-            raise
 
     @classmethod
     def _of(cls, libpq: str) -> _DriverDatabase:

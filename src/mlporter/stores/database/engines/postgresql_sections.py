@@ -137,19 +137,24 @@ class LargeTables:
 
         Some for other tables must be, too: what this one takes is in nobody's way.
         """
-        try:
-            with self._alone, ExitStack() as taken, ExitStack() as spare:
-                more = [taken.enter_context(self._borrowed()) for _ in range(self._jobs - 1)]
-                for _ in range(_SPARE if more else 0):
-                    spare.enter_context(self._borrowed())
-                stack.push(taken.pop_all())
-                return more
-        except MlporterError as error:
-            said = f"large tables are read by one connection, not by {self._jobs}: {error.message}"
-            _log.warning("%s", said)
-            self.notes = (said,)
-            self._jobs = 1
-            return []
+        with self._alone:  # until it is known that there are none, so that it is said once
+            try:
+                return self._taken(stack)
+            except MlporterError as error:
+                reason = f"not by {self._jobs}: {error.message}"
+                self._jobs = 1
+        said = f"large tables are read by one connection, {reason}"
+        _log.warning("%s", said)
+        self.notes = (said,)
+        return []
+
+    def _taken(self, stack: ExitStack) -> list[Connection]:
+        with ExitStack() as taken, ExitStack() as spare:
+            more = [taken.enter_context(self._borrowed()) for _ in range(self._jobs - 1)]
+            for _ in range(_SPARE if more else 0):
+                spare.enter_context(self._borrowed())
+            stack.push(taken.pop_all())
+            return more
 
     def close(self) -> None:
         """End what is read, so that connections can be closed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlporter.stores.addresses.address import Address, AddressKind
+from mlporter.stores.database.connection.connection import closed_on_error
 from mlporter.stores.database.engines import mysql, postgresql
 from mlporter.stores.database.engines.sqlite_snapshot import SqliteSnapshot
 
@@ -23,17 +24,15 @@ class _PostgresqlSnapshot:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._holder = self._begin()
-        self._id = str(self._holder.scalar("SELECT pg_export_snapshot()"))
+        with closed_on_error(self._holder):
+            self._id = str(self._holder.scalar("SELECT pg_export_snapshot()"))
 
     def _begin(self, *statements: str) -> Connection:
         connection = postgresql.connect(self._address.libpq, str(self._address))
-        try:
+        with closed_on_error(connection):
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             for statement in statements:
                 connection.execute(statement)
-        except BaseException:
-            connection.close()
-            raise
         return connection
 
     def connect(self) -> Connection:
@@ -51,12 +50,9 @@ class _MysqlSnapshot:
 
     def __init__(self, address: Address) -> None:
         self._connection = mysql.connect(address)
-        try:
+        with closed_on_error(self._connection):
             mysql.check_engines(address, self._connection)
             self._connection.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-        except BaseException:
-            self._connection.close()
-            raise
 
     def connect(self) -> Connection:
         return self._connection

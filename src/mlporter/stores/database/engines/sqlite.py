@@ -22,7 +22,12 @@ from mlporter.errors import (
     UnreachableError,
 )
 from mlporter.stores.addresses.mistypings import folder_hint
-from mlporter.stores.database.connection.connection import AdbcConnection, driver_error, quoted
+from mlporter.stores.database.connection.connection import (
+    AdbcConnection,
+    closed_on_error,
+    driver_error,
+    quoted,
+)
 from mlporter.stores.database.connection.ties import unsettled
 from mlporter.stores.database.connection.values import Blob
 
@@ -203,9 +208,7 @@ def open_reader(path: Path, subject: str) -> AdbcConnection:
     if _is_wal(path) and not _can_share(path):
         # On read-only media nobody can be writing, and SQLite cannot make its -shm file.
         mode = "ro&immutable=1"
-    connection = _connect(path, mode, subject)
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
-    return connection
+    return _connect(path, mode, subject, f"busy_timeout = {_BUSY_MILLISECONDS}")
 
 
 def needs_copy(path: Path) -> bool:
@@ -247,19 +250,25 @@ def why_unreadable(path: Path, subject: str, message: str) -> MlporterError:
 def open_writer(path: Path, subject: str) -> AdbcConnection:
     """A read-write connection to an existing database."""
     check_file(path, subject)
-    connection = _connect(path, "rw", subject)
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
-    connection.execute(f"PRAGMA cache_size = -{_WRITE_CACHE_KIB}")
-    return connection
+    return _connect(
+        path,
+        "rw",
+        subject,
+        f"busy_timeout = {_BUSY_MILLISECONDS}",
+        f"cache_size = -{_WRITE_CACHE_KIB}",
+    )
 
 
 def open_scratch(path: Path, subject: str) -> AdbcConnection:
     """A connection to a database of our own that nobody else sees and that need not last."""
-    connection = _connect(path, "rw", subject)
-    connection.execute("PRAGMA journal_mode = OFF")
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute(f"PRAGMA cache_size = -{_SCRATCH_CACHE_KIB}")
-    return connection
+    return _connect(
+        path,
+        "rw",
+        subject,
+        "journal_mode = OFF",
+        "synchronous = OFF",
+        f"cache_size = -{_SCRATCH_CACHE_KIB}",
+    )
 
 
 def begin_writing(connection: Connection) -> None:
@@ -282,12 +291,16 @@ def begin_writing(connection: Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
 
 
-def _connect(path: Path, mode: str, subject: str) -> AdbcConnection:
+def _connect(path: Path, mode: str, subject: str, *pragmas: str) -> AdbcConnection:
     try:
         handle = adbc_driver_sqlite.dbapi.connect(_uri(path, mode), autocommit=True)
     except adbc_driver_manager.Error as error:
         raise driver_error(error, subject) from error
-    return AdbcConnection(handle, SqliteDialect(), subject)
+    connection = AdbcConnection(handle, SqliteDialect(), subject)
+    with closed_on_error(connection):
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+    return connection
 
 
 def _uri(path: Path, mode: str) -> str:

@@ -7,12 +7,12 @@ read where it lies, and copied as soon as the reading takes long after all.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from threading import RLock, Timer
 from typing import TYPE_CHECKING, Any
 
 from mlporter.errors import MlporterError, RefusedError, UnreachableError
-from mlporter.stores.database.connection.connection import quoted
+from mlporter.stores.database.connection.connection import closed_on_error, quoted
 from mlporter.stores.database.engines import sqlite
 from mlporter.stores.database.engines.sqlite_copy import DatabaseCopy
 
@@ -54,23 +54,22 @@ class SqliteSnapshot:
     def __init__(self, address: Address, *, part: bool = False) -> None:
         if address.path is None:
             raise RefusedError("has no file", subject=str(address))
-        self._wal = sqlite.WalFiles(address.path)
+        wal = sqlite.WalFiles(address.path)
         sqlite.check_file(address.path, str(address))
         waits = sqlite.needs_copy(address.path)
-        self._copy = DatabaseCopy(address.path, str(address)) if waits else None
-        before = self._copy.state() if self._copy is not None else None
-        try:
-            self._reader = _Reader(address.path, str(address), self._copy)
+        copy = DatabaseCopy(address.path, str(address)) if waits else None
+        before = copy.state() if copy is not None else None
+        with ExitStack() as opened:
+            opened.callback(wal.tidy)
+            if copy is not None:
+                opened.callback(copy.close)
+            self._reader = opened.enter_context(closing(_Reader(address.path, str(address), copy)))
             # Somebody may have written to the file, or replaced it, while it was being opened.
-            now = self._copy.state() if self._copy is not None else None
+            now = copy.state() if copy is not None else None
             self.state = now if now == before else None
             if not part:
                 self._reader.get_out_of_the_way()
-        except BaseException:
-            if self._copy is not None:
-                self._copy.close()
-            self._wal.tidy()
-            raise
+            self._opened = opened.pop_all()
 
     def connect(self) -> Connection:
         """The connection; it is for `close` to close it."""
@@ -78,10 +77,7 @@ class SqliteSnapshot:
 
     def close(self) -> None:
         """End the transaction, and leave the folder as it was found."""
-        self._reader.close()
-        if self._copy is not None:
-            self._copy.close()
-        self._wal.tidy()
+        self._opened.close()
 
 
 class _Reader:
@@ -194,12 +190,12 @@ class _Reader:
 def _begin(path: Path, subject: str) -> AdbcConnection:
     """A connection in a read transaction."""
     connection = sqlite.open_reader(path, subject)
-    connection.execute("BEGIN")
-    # The snapshot is taken by the first read, not by BEGIN; and the first read is what tells
-    # an SQLite database from a file that only begins like one.
-    try:
-        connection.rows("SELECT count(*) FROM sqlite_master")
-    except UnreachableError as error:
-        connection.close()
-        raise sqlite.why_unreadable(path, subject, error.message) from error
+    with closed_on_error(connection):
+        connection.execute("BEGIN")
+        # The snapshot is taken by the first read, not by BEGIN; and the first read is what tells
+        # an SQLite database from a file that only begins like one.
+        try:
+            connection.rows("SELECT count(*) FROM sqlite_master")
+        except UnreachableError as error:
+            raise sqlite.why_unreadable(path, subject, error.message) from error
     return connection

@@ -16,7 +16,7 @@ import pymysql
 from pymysql.cursors import SSCursor
 
 from mlporter.errors import UsageError
-from mlporter.stores.database.connection.connection import conform
+from mlporter.stores.database.connection.connection import closed_on_error, conform
 from mlporter.stores.database.connection.interrupts import interruptible
 from mlporter.stores.database.connection.values import as_number
 from mlporter.stores.database.mysql.errors import connect_error, mysql_error
@@ -70,13 +70,10 @@ def open_connection(arguments: dict[str, Any], dialect: Dialect, subject: str) -
     except (pymysql.MySQLError, OSError, RuntimeError) as error:
         raise connect_error(error, subject) from error
     connection = MysqlConnection(handle, arguments, dialect, subject)
-    try:
+    with closed_on_error(connection):
         for statement in _SESSION:
             connection.execute(statement)
         connection.largest_packet = int(connection.scalar("SELECT @@max_allowed_packet"))
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 
