@@ -1,4 +1,4 @@
-"""A link whose connections are slow, each by itself, as between sites: for PostgreSQL's answers."""
+"""A link whose connections are slow, each by itself, as between sites, to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _PIECE = 32 << 10
 
 @contextmanager
 def slow_link(socket: str, rate: int) -> Iterator[int]:
-    """A port of this machine that leads to a socket; each connection gets so many bytes a second.
+    """A port of this machine that leads to a socket; each connection has so many bytes a second.
+
+    In each direction, that is.
 
     It is a process of its own, which shares no interpreter with what is measured.
     """
@@ -44,7 +46,7 @@ async def _serve(socket: str, rate: int) -> None:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_unix_connection(socket)
         await asyncio.gather(
-            _pass_on(reader, back, float("inf")),
+            _pass_on(reader, back, rate),
             _pass_on(there, writer, rate),
             return_exceptions=True,
         )

@@ -351,7 +351,8 @@ def jobs_option(command: AnyCommand) -> AnyCommand:
         "--jobs",
         type=click.IntRange(1, MOST_JOBS),
         metavar="N",
-        help="Read large tables of PostgreSQL by N connections.  [default: by the processors]",
+        help="Read or fill large tables of PostgreSQL by N connections.  "
+        "[default: by the processors]",
     )(command)
 
 

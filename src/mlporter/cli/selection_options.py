@@ -73,7 +73,7 @@ def transfer_options(
             on_target,
             selection_options,
             workers_option,
-            *(() if from_bundle else (jobs_option,)),
+            jobs_option,
             worker_options,
             retry_time_option,
         )

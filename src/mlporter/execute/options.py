@@ -166,11 +166,11 @@ def reads_runs(*places: Address | None) -> bool:
 
 
 def check_jobs(jobs: int | None, *places: Address | None) -> None:
-    """Refuse a number of connections where none of the places can be read by several.
+    """Refuse a number of connections where none of the places can have several.
 
     Args:
         jobs: What was asked for; None is nothing.
-        places: Those that are read.
+        places: Those that are read, and one that is written.
 
     Raises:
         UsageError: it is no such number, or there is no PostgreSQL among them.
@@ -181,8 +181,8 @@ def check_jobs(jobs: int | None, *places: Address | None) -> None:
         raise UsageError(f"jobs is from 1 to {MOST_JOBS}, not {jobs}")
     if not any(place is not None and place.kind is AddressKind.POSTGRESQL for place in places):
         raise UsageError(
-            "--jobs is about reading PostgreSQL, where connections can share a snapshot, and "
-            "nothing is read from one",
+            "--jobs is about PostgreSQL, which several connections can read and fill at a time, "
+            "and there is none here",
             hint="leave it out",
         )
 

@@ -201,8 +201,8 @@ Jobs = Annotated[
     Field(
         ge=1,
         le=64,
-        description="Read large tables of PostgreSQL by this many connections; default: by the "
-        "processors.",
+        description="Read or fill large tables of PostgreSQL by so many connections; default: by "
+        "the processors.",
     ),
     BeforeValidator(_as_number, json_schema_input_type=Annotated[int, Field(ge=1, le=64)]),
 ]

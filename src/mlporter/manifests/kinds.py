@@ -89,6 +89,7 @@ class Import(Manifest):
     target_env: f.TargetEnv | None = None
     require_signature: f.RequireSignature | None = None
     workers: f.Workers = 4
+    jobs: f.Jobs | None = None
     processes: f.Processes | None = None
     dask: f.Dask | None = None
     retry_time: f.RetryTime = 120.0

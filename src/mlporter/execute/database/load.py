@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -197,7 +198,8 @@ class Load:
                 batches = self.latest.watch(batches)
                 if remembering is not None:
                     batches = remembering.begin_after(batches)
-            rows = self.target.write(table, batches, expected)
+            look_at = partial(self.back.look_at, table)
+            rows = self.target.write(table, batches, expected, look_at)
             if rows != expected:
                 self.work.count_again()  # what does not fit was met while it was read
                 expected = self.work.copied(table.name)

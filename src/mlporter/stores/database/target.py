@@ -4,44 +4,38 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from mlporter import stopping
-from mlporter.artifacts.disk.presence import is_there
 from mlporter.catalogue.types import Kind, Table
-from mlporter.errors import MlporterError, RefusedError
+from mlporter.errors import MlporterError
 from mlporter.stores.addresses.address import Address, AddressKind
-from mlporter.stores.database.auth_database import AuthDatabase, open_auth_for_writing
 from mlporter.stores.database.connection.bulk_load import bulk_load, set_sequences
-from mlporter.stores.database.connection.connection import closed_on_error, quoted
+from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.sql_filters import literal_of, where_key
-from mlporter.stores.database.engines import mysql, postgresql, sqlite
-from mlporter.stores.database.engines.sqlite_staging import Staging
+from mlporter.stores.database.engines import postgresql
+from mlporter.stores.database.engines.postgresql_loading import StagedLoads, remove_leftovers
 from mlporter.stores.database.mysql.limits import limits_of
 from mlporter.stores.database.reader import DatabaseReader, is_fresh
-from mlporter.stores.database.schema.creation import create_schema, upgrade_schema
-from mlporter.stores.database.schema.other_databases import check_not_beside
-from mlporter.stores.database.schema.reflection import actual_tables
+from mlporter.stores.database.schema.creation import upgrade_schema
 from mlporter.stores.database.schema.scripts import installed_head, installed_scripts
-from mlporter.stores.database.schema.standing import (
-    check_standing,
-    how_to_hold,
-    revision_to_make,
-)
+from mlporter.stores.database.schema.standing import how_to_hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from mlporter.stores.database.auth_database import AuthDatabase
     from mlporter.stores.database.connection.connection import Connection
+    from mlporter.stores.database.engines.postgresql_loading import Check
+    from mlporter.stores.database.engines.sqlite_staging import Staging
     from mlporter.stores.database.mysql.limits import Limits
     from mlporter.stores.protocols import Among
 
-__all__ = ["DatabaseTarget", "open_database_target"]
-
-_ADVISORY_LOCK = 0x6D6C706F72746572  # "mlporter": one import at a time into a database
+__all__ = ["DatabaseTarget"]
 
 
 class DatabaseTarget:
@@ -64,6 +58,7 @@ class DatabaseTarget:
         is_new: bool = False,
     ) -> None:
         self._is_new = is_new
+        self._loads: StagedLoads | None = None
         self.upgraded_to: str | None = None
         self.not_upgraded: str | None = None
         self._auth: AuthDatabase | None = None
@@ -82,6 +77,12 @@ class DatabaseTarget:
         self._auth = auth
         self.tables = auth.among(self.tables)
         self._by_name = {table.name: table for table in self.tables}
+
+    def write_by(self, jobs: int) -> None:
+        """Let so many connections write a large table, where it is empty, and PostgreSQL's."""
+        if self.address.kind is AddressKind.POSTGRESQL and jobs > 1:
+            connect = partial(postgresql.connect, self.address.libpq, str(self.address))
+            self._loads = StagedLoads(self._connection, connect, jobs)
 
     @property
     def enforces_caps(self) -> bool:
@@ -119,10 +120,21 @@ class DatabaseTarget:
         if experiment:
             self._connection.execute("DELETE FROM experiments WHERE experiment_id = 0")
 
-    def write(self, table: Table, batches: Iterator[pa.RecordBatch], expected: int) -> int:
+    def write(
+        self,
+        table: Table,
+        batches: Iterator[pa.RecordBatch],
+        expected: int,
+        check: Check | None = None,
+    ) -> int:
         """Append rows, whose columns are those of `table`; return how many.
 
-        `expected` is about how many will come. Into an empty table, many go in at once.
+        Args:
+            table: Which.
+            batches: The rows. Into an empty table, many go in at once.
+            expected: About how many will come.
+            check: Is given the rows that were written, by key, if they can be read back at once;
+                without it they never are. `was_checked` says so.
         """
         if self._auth is not None and self._auth.has(table.name):
             return self._auth.write(table, batches)
@@ -131,10 +143,13 @@ class DatabaseTarget:
             return users.write(self._connection, table, batches)
         schema = self._written_schema(table)
         empty = expected and not self.count(table.name)
+        rows = (batch.cast(schema) for batch in batches)
+        if empty and self._loads is not None and check is not None:
+            written = self._loads.write(table, schema, rows, expected, check)
+            if written is not None:
+                return written
         with bulk_load(self._connection, table.name, expected if empty else 0, table.order[0]):
-            return self._connection.ingest(
-                table.name, schema, (batch.cast(schema) for batch in batches)
-            )
+            return self._connection.ingest(table.name, schema, rows)
 
     def read(
         self, table: str, columns: tuple[str, ...] | None = None, among: Among | None = None
@@ -153,6 +168,10 @@ class DatabaseTarget:
         if self._auth is not None and self._auth.has(table):
             return self._auth.count(table)
         return self._reader.count(table)
+
+    def was_checked(self, table: str) -> bool:
+        """Whether the rows of a table were read back when it was written."""
+        return self._loads is not None and table in self._loads.tables
 
     def read_lying(self, table: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
         """Rows of a table that was filled by one `write`, without sorting them anew if possible.
@@ -252,120 +271,9 @@ class DatabaseTarget:
             if not self._connection.closed:
                 with suppress(MlporterError):
                     self._connection.execute("ROLLBACK")
+                    if self._loads is not None:
+                        remove_leftovers(self._connection)
                 self._connection.close()
             if self._staged is not None:
                 self._staged.remove()
             return True
-
-
-def open_database_target(
-    address: Address, revision: str, auth: Address | None = None
-) -> DatabaseTarget:
-    """Open a database for an import, creating MLflow's schema where there is none.
-
-    Refuses before anything is created where the schema would not fit `revision`; the returned
-    target is in its transaction. `auth` is the address of another database that users go to.
-    """
-    if auth is None:
-        return _open(address, revision)
-    users = open_auth_for_writing(auth, address)
-    try:
-        target = _open(address, revision)
-    except BaseException:
-        users.rollback()
-        raise
-    target.put_users_into(users)
-    return target
-
-
-def _open(address: Address, revision: str) -> DatabaseTarget:
-    if address.kind is AddressKind.SQLITE:
-        target = _open_sqlite(address, revision)
-    elif address.kind is AddressKind.MYSQL:
-        target = _open_mysql(address, revision)
-    else:
-        target = _open_postgresql(address, revision)
-    try:
-        check_standing(target.revision, revision, installed_scripts(), address)
-    except BaseException:
-        target.rollback()
-        raise
-    return target
-
-
-def _open_sqlite(address: Address, revision: str) -> DatabaseTarget:
-    path = address.path
-    if path is None:
-        raise RefusedError("has no file", subject=str(address))
-    if is_there(path) and path.stat().st_size:
-        connection = sqlite.open_writer(path, str(address))
-        return _begin(address, connection, exactly=revision)
-    made = revision_to_make(revision, installed_scripts(), address)
-    staged = Staging(path, str(address))
-    try:
-        create_schema(address, made, staged.path)
-        connection = sqlite.open_writer(staged.path, str(address))
-        return _begin(address, connection, staged, exactly=made, is_new=True)
-    except BaseException:
-        staged.remove()
-        raise
-
-
-def _open_postgresql(address: Address, revision: str) -> DatabaseTarget:
-    connection = postgresql.connect(address.libpq, str(address))
-    with closed_on_error(connection):
-        # For the session: two must not create the schema at a time either.
-        _lock(address, connection, "pg_try_advisory_lock")
-        is_new = not actual_tables(connection)
-        if is_new:
-            check_not_beside(address, connection)
-            revision = revision_to_make(revision, installed_scripts(), address)
-            create_schema(address, revision)
-    return _begin(address, connection, exactly=revision, is_new=is_new)
-
-
-def _open_mysql(address: Address, revision: str) -> DatabaseTarget:
-    connection = mysql.connect(address)
-    with closed_on_error(connection):
-        # For as long as the connection lasts, as what creates tables ends a transaction.
-        _check_alone(address, alone=mysql.lock(connection))
-        is_new = not actual_tables(connection)
-        if is_new:
-            revision = revision_to_make(revision, installed_scripts(), address)
-            mysql.check_can_hold(address, connection)
-            create_schema(address, revision)
-        mysql.check_engines(address, connection)
-    return _begin(address, connection, exactly=revision, is_new=is_new)
-
-
-def _begin(
-    address: Address,
-    connection: Connection,
-    staged: Staging | None = None,
-    *,
-    exactly: str,
-    is_new: bool = False,
-) -> DatabaseTarget:
-    with closed_on_error(connection):
-        if connection.dialect.name == "sqlite":
-            sqlite.begin_writing(connection)
-        elif connection.dialect.name == "mysql":
-            connection.execute("START TRANSACTION")
-        else:
-            postgresql.begin_writing(connection)
-            _lock(address, connection, "pg_try_advisory_xact_lock")
-        return DatabaseTarget(address, connection, staged, exactly=exactly, is_new=is_new)
-
-
-def _lock(address: Address, connection: Connection, function: str) -> None:
-    alone = bool(connection.scalar(f"SELECT {function}({_ADVISORY_LOCK})"))
-    _check_alone(address, alone=alone)
-
-
-def _check_alone(address: Address, *, alone: bool) -> None:
-    if not alone:
-        raise RefusedError(
-            "another import into this database is running",
-            subject=str(address),
-            hint="wait until it ends",
-        )

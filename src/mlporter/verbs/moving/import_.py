@@ -30,6 +30,7 @@ def import_(
     artifacts: ArtifactsMode = "copy",
     uri_map: Sequence[str] = (),
     workers: int = 4,
+    jobs: int | None = None,
     processes: int | None = None,
     dask: str | None = None,
     retry_time: float = RETRY_TIME,
@@ -71,6 +72,7 @@ def import_(
         artifacts: ``copy``, ``reference`` (keep the URIs, copy no file) or ``none``.
         uri_map: ``FROM=TO`` pairs: where places below `artifact_root` are really reached from here.
         workers: Files that are written at a time.
+        jobs: So many connections fill a large table of PostgreSQL; None is by the processors.
         processes: So many processes of this machine carry files instead of threads.
         dask: The workers of this Dask scheduler do, such as ``tcp://scheduler:8786``; or
             ``local:4`` for four that are started on this machine. Into a database only.
@@ -112,6 +114,7 @@ def import_(
         "artifacts": artifacts,
         "uri_map": uri_map,
         "workers": workers,
+        "jobs": jobs,
         "processes": processes,
         "dask": dask,
         "retry_time": retry_time,
@@ -181,8 +184,8 @@ def copy(
     row points to: they go to the folder ``orphans`` of the artifact root. `auth` is the address of
     the source's database of users, if they have one of their own. `source_env` is what the names
     of the source's own variables begin with, such as ``DEV_``. `jobs` is how many
-    connections read a large table of PostgreSQL; None is by the processors. Other arguments and
-    errors are those of `import_`.
+    connections read a large table of PostgreSQL, or fill one; None is by the processors. Other
+    arguments and errors are those of `import_`.
     """
     arguments = {
         "artifact_root": artifact_root,

@@ -139,7 +139,7 @@ def _transfer(
 ) -> Result:
     """Copy a registry into a database or a server."""
     check_options(options.artifacts, options.workers)
-    check_jobs(options.jobs, origin, options.registry)
+    check_jobs(options.jobs, origin, options.registry, place)
     check_workers_fit(options.artifacts, options.processes, options.dask, has_runs=options.has_runs)
     check_strict(options.artifacts, strict_artifacts=options.strict_artifacts)
     check_orphans(options.artifacts, options.selection, orphans=options.orphans)

@@ -218,11 +218,11 @@ def test_the_usual_number_goes_by_the_processors(processors, jobs):
 
 @pytest.mark.parametrize("address", OTHER_ENGINES)
 def test_other_places_are_not_read_by_several_connections(address, tmp_path):
-    with pytest.raises(UsageError, match="--jobs is about reading PostgreSQL"):
+    with pytest.raises(UsageError, match="--jobs is about PostgreSQL"):
         mlporter.export(address.format(tmp_path), str(tmp_path / "bundle"), jobs=2)
-    with pytest.raises(UsageError, match="--jobs is about reading PostgreSQL"):
+    with pytest.raises(UsageError, match="--jobs is about PostgreSQL"):
         mlporter.copy(address.format(tmp_path), sqlite_url(tmp_path / "new.db"), jobs=2)
-    with pytest.raises(UsageError, match="--jobs is about reading PostgreSQL"):
+    with pytest.raises(UsageError, match="--jobs is about PostgreSQL"):
         mlporter.diff(address.format(tmp_path), sqlite_url(tmp_path / "new.db"), jobs=2)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mlporter.stores.database.connection.connection import Connection
 
-__all__ = ["WORTHWHILE_ROWS", "bulk_load", "set_sequences"]
+__all__ = ["WORTHWHILE_ROWS", "bulk_load", "helpers_for", "set_sequences", "sort_settings"]
 
 WORTHWHILE_ROWS = 10_000
 """Below this many rows nothing is gained."""
@@ -114,35 +114,20 @@ def bulk_load(connection: Connection, table: str, rows: int, first: str = "") ->
 
 
 class _Sorting:
-    """How PostgreSQL sorts for the indexes of a table: in how much memory, and by whom.
-
-    Where rows lie in the order of an index, one process finds that out at once; several get rows
-    that are mixed, and take twice as much processor time. For any other several are sooner done,
-    as many as the server would take. Each has little memory, which the server gives
-    only where the number of processes is said of the table.
-    """
+    """How PostgreSQL sorts for the indexes of a table, while they are put back."""
 
     def __init__(self, connection: Connection, table: str, rows: int) -> None:
         """Ask the server how many processes it would take for a table of so many rows."""
         self._connection = connection
         self._table = quoted(table)
-        self._helpers: int | None = None
-        if rows in _FOR_PROCESSES:
-            asked = _POSTGRESQL_HELPERS.format(identifier=_literal(self._table))
-            self._helpers = connection.scalar(asked)
+        self._helpers = helpers_for(connection, table, rows)
         if self._helpers is not None:
             self._say_of_table(f"SET (parallel_workers = {self._helpers})")
 
     def settle(self, statement: _Statement, first: str) -> None:
         """Say how the next statement sorts; the rows lie in the order of the column `first`."""
-        helpers = self._helpers if statement.column else None
-        if statement.column == first != "":
-            helpers = 0
-        memory, processes = "DEFAULT", "DEFAULT"
-        if helpers is not None:
-            memory, processes = f"'{_SORT_MEGABYTES * (helpers + 1)}MB'", str(helpers)
-        self._connection.execute(f"SET LOCAL maintenance_work_mem TO {memory}")
-        self._connection.execute(f"SET LOCAL max_parallel_maintenance_workers TO {processes}")
+        for setting in sort_settings(first, self._helpers, statement.column):
+            self._connection.execute(f"SET LOCAL {setting}")
 
     def end(self) -> None:
         """Leave the table as it was."""
@@ -151,6 +136,38 @@ class _Sorting:
 
     def _say_of_table(self, what: str) -> None:
         self._connection.execute(f"ALTER TABLE {self._table} {what}")
+
+
+def helpers_for(connection: Connection, table: str, rows: int) -> int | None:
+    """How many processes help PostgreSQL to make an index of so many rows, if we say how.
+
+    A process gets little memory only where the number of processes is said of the table.
+    """
+    if rows not in _FOR_PROCESSES:
+        return None
+    found = connection.scalar(_POSTGRESQL_HELPERS.format(identifier=_literal(quoted(table))))
+    return None if found is None else int(found)
+
+
+def sort_settings(first: str, helpers: int | None, column: str) -> tuple[str, ...]:
+    """In how much memory PostgreSQL sorts for an index, and by how many processes.
+
+    Where rows lie in the order of an index, one process finds that out at once; several get rows
+    that are mixed, and take twice as much processor time. For any other several are sooner done,
+    as many as the server would take.
+
+    Args:
+        first: The column that the rows are sorted by first.
+        helpers: See `helpers_for`; None leaves it to the server.
+        column: The first column of the index; empty for what is none.
+    """
+    if helpers is None or not column:
+        return ("maintenance_work_mem TO DEFAULT", "max_parallel_maintenance_workers TO DEFAULT")
+    processes = 0 if column == first else helpers
+    return (
+        f"maintenance_work_mem TO '{_SORT_MEGABYTES * (processes + 1)}MB'",
+        f"max_parallel_maintenance_workers TO {processes}",
+    )
 
 
 def _statements(connection: Connection, table: str) -> list[_Statement]:

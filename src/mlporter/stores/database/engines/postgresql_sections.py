@@ -75,6 +75,7 @@ class LargeTables:
         borrowed: Lends a connection into the snapshot, a new one if need be.
         alone: Lets nobody else open a connection meanwhile: all that there may be are tried for.
         careful: Reads value by value where some do not fit.
+        spare: Connections that must be left for tables that are read at the same time.
 
     Attributes:
         notes: Sentences for people, where there was one connection instead.
@@ -86,11 +87,13 @@ class LargeTables:
         borrowed: Callable[[], AbstractContextManager[Connection]],
         alone: AbstractContextManager[object],
         careful: UnfitValueReader,
+        spare: int = _SPARE,
     ) -> None:
         self._jobs = jobs
         self._borrowed = borrowed
         self._alone = alone
         self._careful = careful
+        self._spare = spare
         self._open: set[SideBySide[Asked]] = set()
         self.notes: tuple[str, ...] = ()
 
@@ -151,7 +154,7 @@ class LargeTables:
     def _taken(self, stack: ExitStack) -> list[Connection]:
         with ExitStack() as taken, ExitStack() as spare:
             more = [taken.enter_context(self._borrowed()) for _ in range(self._jobs - 1)]
-            for _ in range(_SPARE if more else 0):
+            for _ in range(self._spare if more else 0):
                 spare.enter_context(self._borrowed())
             stack.push(taken.pop_all())
             return more
