@@ -25,11 +25,8 @@ class Manifest(BaseModel):
         Raises:
             UsageError: the selection makes no sense.
         """
-        said = {
-            name: getattr(self, name)
-            for name in self.model_fields_set
-            if name not in _NOT_ARGUMENTS
-        }
+        names = self.model_fields_set - _NOT_ARGUMENTS
+        said = {name: getattr(self, name) for name in names}
         selection: f.SelectionFields | None = getattr(self, "selection", None)
         if selection is not None:
             said["selection"] = Selection.from_words(selection.words())

@@ -17,8 +17,7 @@ from mlporter.redaction import redact
 from mlporter.stores.addresses.address import AddressKind
 from mlporter.stores.addresses.locating import locate
 from mlporter.stores.database.source import DatabaseSource
-from mlporter.stores.database.target import DatabaseTarget
-from mlporter.stores.database.target_opening import open_database_target
+from mlporter.stores.database.target import DatabaseTarget, open_database_target
 from mlporter.wording import plural
 
 if TYPE_CHECKING:

@@ -308,7 +308,7 @@ def test_an_interrupt_at_any_step_leaves_no_new_sqlite_file(
 ):
     # MLflow takes seconds to create its tables; a copy of what it made will do here.
     monkeypatch.setattr(
-        "mlporter.stores.database.target_opening.create_schema",
+        "mlporter.stores.database.target.create_schema",
         lambda _address, _revision, file: shutil.copy(mlflow_sqlite, file),
     )
     place = tmp_path / "place"

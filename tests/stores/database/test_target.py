@@ -16,8 +16,7 @@ from mlporter.errors import RefusedError, UnreachableError
 from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.database.connection.bulk_load import WORTHWHILE_ROWS
 from mlporter.stores.database.schema.scripts import installed_head
-from mlporter.stores.database.target import DatabaseTarget
-from mlporter.stores.database.target_opening import open_database_target
+from mlporter.stores.database.target import DatabaseTarget, open_database_target
 from tests.support.databases import execute, row_counts, rows, tree
 from tests.support.examples import examples
 from tests.support.mlflow_session import mlflow_at, sqlite_url
@@ -108,7 +107,7 @@ def test_a_large_load_that_fails_leaves_the_schema_as_mlflow_made_it(many_metric
 def quick_schema(monkeypatch, mlflow_sqlite_template):
     """MLflow takes seconds to create its tables; a copy of what it made will do."""
     monkeypatch.setattr(
-        "mlporter.stores.database.target_opening.create_schema",
+        "mlporter.stores.database.target.create_schema",
         lambda _address, _revision, file: shutil.copy(mlflow_sqlite_template, file),
     )
 

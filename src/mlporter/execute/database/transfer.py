@@ -27,10 +27,9 @@ from mlporter.plan.merge.remembering import remember_sent
 from mlporter.plan.three_sides.sent.memory import Memory
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.preview import has_no_tables, open_preview
-from mlporter.stores.database.target_opening import open_database_target
+from mlporter.stores.database.target import open_database_target
 from mlporter.stores.rows.unknown_fields import field_losses
 from mlporter.wording import plural
-from mlporter.workers.choice import usual_jobs
 from mlporter.workers.threads import Threads
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class DatabaseTransfer:
             self.place,
             self.source.description.revision,
             self.options.target_auth,
-            jobs=self.options.jobs or usual_jobs(),
+            jobs=self.options.jobs,
         )
         try:
             work = self._prepare(target)

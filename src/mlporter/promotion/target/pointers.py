@@ -55,7 +55,7 @@ def move_pointers(
         for pointers, _ in moves:
             _on_server(place, pointers, retry_time)
         return
-    from mlporter.stores.database.target_opening import open_database_target  # noqa: PLC0415 -- drivers
+    from mlporter.stores.database.target import open_database_target  # noqa: PLC0415 -- drivers
 
     target = open_database_target(place, revision)
     try:

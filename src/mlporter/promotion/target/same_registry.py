@@ -37,7 +37,7 @@ def copy_in_place(
         return move.number
     if place.kind is AddressKind.SERVER:
         return _on_server(place, move, there, retry_time)
-    from mlporter.stores.database.target_opening import open_database_target  # noqa: PLC0415 -- drivers
+    from mlporter.stores.database.target import open_database_target  # noqa: PLC0415 -- drivers
 
     target = open_database_target(place, revision)
     try:

@@ -179,6 +179,22 @@ def test_a_table_that_has_more_than_mlflow_gives_it_stays(mlflow_postgres_url, s
     assert SPECIAL[special] in caplog.text
 
 
+def test_what_nobody_asked_for_is_not_spoken_of(bundle, mlflow_postgres_url, monkeypatch, caplog):
+    monkeypatch.setattr(postgresql_loading, "usual_jobs", lambda: 2)
+    execute(mlflow_postgres_url, "COMMENT ON TABLE metrics IS 'ours'")
+    put(bundle, mlflow_postgres_url, None)
+    assert "by one connection" not in caplog.text
+    assert rows(mlflow_postgres_url, "SELECT count(*) FROM metrics") == [(12_000,)]
+
+
+def test_a_server_that_begins_transactions_otherwise(bundle, target):
+    name = rows(target, "SELECT current_database()")[0][0]
+    level = "SET default_transaction_isolation = 'repeatable read'"
+    execute(target, f'ALTER DATABASE "{name}" {level}')
+    assert put(bundle, target).exit_code == 0
+    assert mlporter.verify(bundle, against=target).exit_code == 0
+
+
 def test_a_view_is_there_afterwards(bundle, target):
     execute(target, "CREATE VIEW best AS SELECT max(value) AS value FROM metrics")
     assert put(bundle, target).exit_code == 0

@@ -161,12 +161,13 @@ def sort_settings(first: str, helpers: int | None, column: str) -> tuple[str, ..
         helpers: See `helpers_for`; None leaves it to the server.
         column: The first column of the index; empty for what is none.
     """
+    if column == first != "":
+        helpers = 0
     if helpers is None or not column:
         return ("maintenance_work_mem TO DEFAULT", "max_parallel_maintenance_workers TO DEFAULT")
-    processes = 0 if column == first else helpers
     return (
-        f"maintenance_work_mem TO '{_SORT_MEGABYTES * (processes + 1)}MB'",
-        f"max_parallel_maintenance_workers TO {processes}",
+        f"maintenance_work_mem TO '{_SORT_MEGABYTES * (helpers + 1)}MB'",
+        f"max_parallel_maintenance_workers TO {helpers}",
     )
 
 

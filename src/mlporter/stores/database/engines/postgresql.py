@@ -126,7 +126,8 @@ def begin_writing(connection: Connection) -> None:
     PostgreSQL may begin a large one in the middle, beside somebody else who reads it, or read it
     with several processes.
     """
-    connection.execute("BEGIN")
+    # What other connections of ours commit meanwhile must be seen, whatever the server's default.
+    connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
     connection.execute("SET LOCAL synchronize_seqscans = off")
     connection.execute("SET LOCAL max_parallel_workers_per_gather = 0")
 

@@ -26,9 +26,10 @@ from mlporter.stores.database.connection.many_writers import side_by_side, write
 from mlporter.stores.database.connection.sql_filters import literal
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
 from mlporter.stores.database.engines.postgresql_sections import LargeTables
+from mlporter.workers.choice import usual_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from mlporter.catalogue.types import Table
     from mlporter.stores.database.connection.connection import Connection
@@ -39,6 +40,8 @@ _log = logging.getLogger(__name__)
 
 _LARGE = 200_000
 """Rows from which on a table is worth several connections."""
+
+_SEVERAL = 2
 
 _PREFIX = "mlporter_loading_"
 _MARK = "mlporter: rows on their way into a table; nobody needs it once mlporter has ended"
@@ -146,18 +149,19 @@ class StagedLoads:
     """
 
     def __init__(
-        self, connection: Connection, connect: Callable[[], Connection], jobs: int
+        self, connection: Connection, connect: Callable[[], Connection], jobs: int | None
     ) -> None:
         """Nothing is opened.
 
         Args:
             connection: In the transaction, which sees what others commit meanwhile.
             connect: Opens another one.
-            jobs: How many write a large table, two or more.
+            jobs: How many write a large table; None is by the processors, and is not spoken of.
         """
         self._connection = connection
         self._connect = connect
-        self._jobs = jobs
+        self._jobs = usual_jobs() if jobs is None else jobs
+        self._level = logging.INFO if jobs is None else logging.WARNING
         self.tables: set[str] = set()
 
     def write(
@@ -180,7 +184,7 @@ class StagedLoads:
         Raises:
             RefusedError: somebody else writes into it.
         """
-        if rows < _LARGE:
+        if rows < _LARGE or self._jobs < _SEVERAL:
             return None
         reason = self._connection.scalar(_REASONS.format(table=literal(quoted(table.name))))
         indexes = None if reason is not None else _indexes(self._connection, table.name)
@@ -197,7 +201,8 @@ class StagedLoads:
             written = write_by_many(others, _PREFIX + table.name, schema, batches, stop)
             lent = _Lent(others)
             _make_indexes(lent, indexes, partial(sort_settings, table.order[0], helpers), stop)
-            check(_read(table, written, lent))
+            with closing(_read(table, written, lent)) as found:
+                check(found)
         self._put_in_place(table.name, indexes)
         return written
 
@@ -215,7 +220,8 @@ class StagedLoads:
 
     def _say_one(self, table: str, why: str) -> None:
         if why:
-            _log.warning("%s is written by one connection, not by %d: %s", table, self._jobs, why)
+            said = "%s is written by one connection, not by %d: %s"
+            _log.log(self._level, said, table, self._jobs, why)
 
     def _put_in_place(self, table: str, indexes: Sequence[_Index]) -> None:
         """Let the staged table be the real one, once the transaction is committed."""
@@ -320,7 +326,7 @@ def _make_indexes(
     side_by_side([partial(make, index) for index in indexes], len(lent.all), stop)
 
 
-def _read(table: Table, rows: int, lent: _Lent) -> Iterator[pa.RecordBatch]:
+def _read(table: Table, rows: int, lent: _Lent) -> Generator[pa.RecordBatch, None, None]:
     """The rows of a staged table by key, read by all connections."""
     staged = replace(table, name=_PREFIX + table.name)
     columns = tuple(column for column in table.columns if not column.generated)
