@@ -22,7 +22,8 @@ from mlporter.errors import (
     UsageError,
 )
 from mlporter.stores.addresses.address import parse_address
-from mlporter.stores.database.engines import postgresql, postgresql_loading
+from mlporter.stores.database.connection import bulk_load, sections
+from mlporter.stores.database.engines import postgresql, postgresql_loading, postgresql_sections
 from mlporter.stores.database.engines.postgresql_loading import StagedLoads
 from tests.support.databases import execute, row_counts, rows
 from tests.support.forks import start
@@ -37,8 +38,10 @@ METRICS = BY_NAME["metrics"]
 
 @pytest.fixture(autouse=True)
 def every_table_is_large(monkeypatch):
-    """So that few rows show what else takes 200,000 and more."""
-    monkeypatch.setattr(postgresql_loading, "_LARGE", 1)
+    """So that few rows show what else takes 200,000 and more; each owner is a section."""
+    monkeypatch.setattr(postgresql_loading, "LARGE", 1)
+    monkeypatch.setattr(postgresql_sections, "LARGE", 1)
+    monkeypatch.setattr(sections, "_BYTES", 1)
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +204,27 @@ def test_a_view_is_there_afterwards(bundle, target):
     assert rows(target, "SELECT value FROM best") == rows(target, "SELECT max(value) FROM metrics")
 
 
+@pytest.mark.parametrize(
+    "special",
+    [
+        "COMMENT ON INDEX index_metrics_run_uuid IS 'ours'",
+        "COMMENT ON CONSTRAINT metric_pk ON metrics IS 'ours'",
+        "ALTER TABLE metrics CLUSTER ON metric_pk",
+        "ALTER TABLE metrics REPLICA IDENTITY USING INDEX metric_pk",
+        "CREATE VIEW v AS SELECT key, run_uuid, value FROM params GROUP BY key, run_uuid",
+    ],
+)
+def test_one_connection_makes_no_index_anew_that_would_be_another(
+    bundle, target, special, monkeypatch
+):
+    """Of large tables the indexes are else made when all rows are there."""
+    monkeypatch.setattr(bulk_load, "WORTHWHILE_ROWS", 1)
+    execute(target, special)
+    before = dumped(target, "-s")
+    assert put(bundle, target, 1).exit_code == 0
+    assert dumped(target, "-s") == before
+
+
 def test_tables_that_others_refer_to_are_filled_as_ever(bundle, target, caplog):
     assert put(bundle, target).exit_code == 0
     assert "runs is written" not in caplog.text
@@ -276,7 +300,7 @@ def test_values_that_do_not_fit_are_named_as_ever(filled, target, tmp_path):
 
 def test_somebody_else_who_writes_points_keeps_them(bundle, target, monkeypatch):
     # No other table is replaced before, for which the other one would have to wait.
-    monkeypatch.setattr(postgresql_loading, "_LARGE", 1000)
+    monkeypatch.setattr(postgresql_loading, "LARGE", 1000)
     execute(
         target,
         "INSERT INTO experiments (experiment_id, name) VALUES (77, 'theirs')",
@@ -291,11 +315,32 @@ def test_somebody_else_who_writes_points_keeps_them(bundle, target, monkeypatch)
     assert rows(target, "SELECT count(*) FROM metrics") == [(12_001,)]
 
 
+@pytest.mark.parametrize(
+    "change", ["CREATE INDEX theirs ON metrics (value)", "GRANT SELECT ON metrics TO PUBLIC"]
+)
+def test_what_somebody_else_makes_of_the_table_meanwhile_stays(bundle, target, monkeypatch, change):
+    monkeypatch.setattr(postgresql_loading, "LARGE", 1000)
+    with pytest.raises(RefusedError, match="somebody else has changed the table metrics"):
+        put(bundle, target, on_progress=at("writing metrics", lambda: execute(target, change)))
+    assert rows(target, "SELECT count(*) FROM runs") == [(0,)]
+    before = dumped(target, "-s")
+    assert put(bundle, target).exit_code == 0
+    assert dumped(target, "-s") == before
+
+
+def test_new_tables_that_give_rights_to_others_are_not_used(bundle, target, caplog):
+    execute(target, "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
+    before = dumped(target, "-s")
+    assert put(bundle, target).exit_code == 0
+    assert "a new table would have other rights" in caplog.text
+    assert dumped(target, "-s") == before
+
+
 KILLED = """
 import os, signal, sys
 import mlporter
 from mlporter.stores.database.engines import postgresql_loading as loading
-loading._LARGE = 1
+loading.LARGE = 1
 real = loading.StagedLoads._put_in_place
 def killed(self, *given):
     if "metrics" in given:

@@ -24,7 +24,7 @@ OTHER_ENGINES = ["sqlite:///{}/mlflow.db", "mysql://u@localhost/mlflow", "http:/
 @pytest.fixture(autouse=True)
 def every_table_is_large(monkeypatch):
     """So that few rows show what else takes 200,000 and more; each owner is a section."""
-    monkeypatch.setattr(postgresql_sections, "_LARGE", 1)
+    monkeypatch.setattr(postgresql_sections, "LARGE", 1)
     monkeypatch.setattr(sections, "_BYTES", 1)
 
 

@@ -36,10 +36,22 @@ WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = {name} ORDER BY name
 """
 
 # Constraints of the table itself: its primary key goes last and comes back first. A table that
-# others refer to keeps its key, and only the table's owner may do any of this.
+# others refer to keeps its key, and only the table's owner may do any of this. What would not come
+# back as it was stays: where an index lies, what is said of it, a view that relies on it.
 _POSTGRESQL_ALLOWED = """
 SELECT pg_has_role(relowner, 'USAGE') AND NOT EXISTS (
     SELECT 1 FROM pg_constraint WHERE confrelid = c.oid
+) AND NOT EXISTS (
+    SELECT 1 FROM pg_index i JOIN pg_class o ON o.oid = i.indexrelid WHERE i.indrelid = c.oid
+    AND (o.reltablespace <> 0 OR i.indisclustered OR i.indisreplident)
+) AND NOT EXISTS (
+    SELECT 1 FROM pg_description WHERE objoid IN (
+        SELECT indexrelid FROM pg_index WHERE indrelid = c.oid
+        UNION SELECT oid FROM pg_constraint WHERE conrelid = c.oid)
+) AND NOT EXISTS (
+    SELECT 1 FROM pg_depend WHERE refclassid = 'pg_constraint'::regclass
+    AND classid = 'pg_rewrite'::regclass
+    AND refobjid IN (SELECT oid FROM pg_constraint WHERE conrelid = c.oid)
 ) FROM pg_class c WHERE c.oid = {identifier}::regclass
 """
 

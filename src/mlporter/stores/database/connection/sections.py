@@ -19,7 +19,10 @@ from mlporter.stores.database.connection.sql_filters import where_in
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["counting", "has_owners", "rows_each", "sections"]
+__all__ = ["LARGE", "counting", "has_owners", "rows_each", "sections"]
+
+LARGE = 200_000
+"""Rows from which on a table is worth several connections."""
 
 _BYTES = 12 << 20
 """The most of a section, as its table lies: some 100,000 metric points."""

@@ -23,6 +23,7 @@ from mlporter.errors import MlporterError, RefusedError
 from mlporter.stores.database.connection.bulk_load import helpers_for, sort_settings
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.many_writers import side_by_side, write_by_many
+from mlporter.stores.database.connection.sections import LARGE
 from mlporter.stores.database.connection.sql_filters import literal
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
 from mlporter.stores.database.engines.postgresql_sections import LargeTables
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["StagedLoads", "remove_leftovers"]
 
 _log = logging.getLogger(__name__)
-
-_LARGE = 200_000
-"""Rows from which on a table is worth several connections."""
 
 _SEVERAL = 2
 
@@ -98,6 +96,16 @@ WHERE is_so ORDER BY place LIMIT 1
 Nothing is said of tables that others refer to: they are so in every database of MLflow's.
 """
 
+_ALIKE = """
+SELECT a.relowner = b.relowner AND a.relacl IS NOT DISTINCT FROM b.relacl
+    AND a.reltablespace = b.reltablespace AND a.relam = b.relam
+    AND a.relpersistence = b.relpersistence
+    AND NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = b.oid)
+FROM pg_class a CROSS JOIN pg_class b
+WHERE a.oid = {table}::regclass AND b.oid = {staged}::regclass
+"""
+"""Whether a new table has what it was not told to have: default privileges, a tablespace."""
+
 _INDEXES = """
 SELECT o.relname, coalesce(k.conname, ''), coalesce(k.contype::text, ''), i.indisunique,
     pg_get_indexdef(i.indexrelid),
@@ -116,7 +124,6 @@ _FOREIGN_KEYS = """
 SELECT format('ADD CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
 WHERE conrelid = {table}::regclass AND contype = 'f' ORDER BY conname
 """
-
 
 _KEYS = {"p": "PRIMARY KEY", "u": "UNIQUE"}
 
@@ -182,14 +189,13 @@ class StagedLoads:
             check: Is given the rows that were written, by key, and raises if they are others.
 
         Raises:
-            RefusedError: somebody else writes into it.
+            RefusedError: somebody else writes into it meanwhile, or changes it.
         """
-        if rows < _LARGE or self._jobs < _SEVERAL:
+        if rows < LARGE or self._jobs < _SEVERAL:
             return None
-        reason = self._connection.scalar(_REASONS.format(table=literal(quoted(table.name))))
-        indexes = None if reason is not None else _indexes(self._connection, table.name)
-        if indexes is None:
-            self._say_one(table.name, "an index of it is special" if reason is None else reason)
+        reason, indexes = _look_at(self._connection, table.name)
+        if reason is not None:
+            self._say_one(table.name, reason)
             return None
         helpers = helpers_for(self._connection, table.name, rows)
         with ExitStack() as stack:
@@ -211,9 +217,13 @@ class StagedLoads:
         with ExitStack() as opened:
             try:
                 others = [opened.enter_context(closing(self._connect())) for _ in range(self._jobs)]
-                _make(others[0], table, helpers)
+                is_alike = _make(others[0], table, helpers)
             except MlporterError as error:
                 self._say_one(table, error.message)
+                return []
+            if not is_alike:
+                others[0].execute(f"DROP TABLE {quoted(_PREFIX + table)}")
+                self._say_one(table, "a new table would have other rights, or lie elsewhere")
                 return []
             stack.push(opened.pop_all())
             return others
@@ -227,9 +237,11 @@ class StagedLoads:
         """Let the staged table be the real one, once the transaction is committed."""
         connection, name, staged = self._connection, quoted(table), quoted(_PREFIX + table)
         connection.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
-        if connection.scalar(f"SELECT EXISTS (SELECT 1 FROM {name})"):
+        is_empty = not connection.scalar(f"SELECT EXISTS (SELECT 1 FROM {name})")
+        if not is_empty or _look_at(connection, table) != (None, indexes):
+            what = "changed" if is_empty else "written into"
             raise RefusedError(
-                f"somebody else has written into the table {table}, which was empty",
+                f"somebody else has {what} the table {table} meanwhile",
                 subject=connection.subject,
                 hint="nothing was kept; stop whoever does, or run it again",
             )
@@ -259,8 +271,8 @@ def remove_leftovers(connection: Connection) -> None:
         connection.execute(f"DROP TABLE {name}")
 
 
-def _make(connection: Connection, table: str, helpers: int | None) -> None:
-    """Make an empty table like another one, without its indexes."""
+def _make(connection: Connection, table: str, helpers: int | None) -> bool:
+    """Make an empty table like another one, without its indexes; False if it is not like it."""
     staged = quoted(_PREFIX + table)
     connection.execute(
         f"CREATE TABLE {staged} (LIKE {quoted(table)} INCLUDING ALL EXCLUDING INDEXES)"
@@ -269,6 +281,18 @@ def _make(connection: Connection, table: str, helpers: int | None) -> None:
         + ")"
     )
     connection.execute(f"COMMENT ON TABLE {staged} IS {literal(_MARK)}")
+    return bool(
+        connection.scalar(_ALIKE.format(table=literal(quoted(table)), staged=literal(staged)))
+    )
+
+
+def _look_at(connection: Connection, table: str) -> tuple[str | None, list[_Index]]:
+    """Why a table cannot be replaced, or None; and its indexes, if it can be."""
+    reason = connection.scalar(_REASONS.format(table=literal(quoted(table))))
+    if reason is not None:
+        return str(reason), []
+    indexes = _indexes(connection, table)
+    return ("an index of it is special", []) if indexes is None else (None, indexes)
 
 
 def _indexes(connection: Connection, table: str) -> list[_Index] | None:

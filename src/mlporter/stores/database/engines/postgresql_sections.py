@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mlporter.errors import MlporterError
 from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.sections import (
+    LARGE,
     counting,
     has_owners,
     rows_each,
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["LargeTables"]
 
 _log = logging.getLogger(__name__)
-
-_LARGE = 200_000
-"""Rows from which on a table is worth several connections."""
 
 _SPARE = 3
 """Connections that stay free for tables that are read at the same time."""
@@ -108,7 +106,7 @@ class LargeTables:
         rows = count() if may_be else 0
         with ExitStack() as stack:
             first = stack.enter_context(self._borrowed())
-            size = _indexed_bytes(first, asked.table) if rows >= _LARGE else 0
+            size = _indexed_bytes(first, asked.table) if rows >= LARGE else 0
             owners = _owners(first, asked.table, stack) if size else None
             others = self._more(stack) if owners else []
             if owners is None or not others:
