@@ -20,6 +20,7 @@ def test_options_reach_the_function(mlporter, fake):
         "dask": None,
         "processes": None,
         "workers": 2,
+        "jobs": None,
         "retry_time": 120.0,
         "rename_prefix": "",
         "include_secrets": False,
