@@ -8,6 +8,7 @@ from mlporter.artifacts.disk.scratch import Scratch
 from mlporter.bundle.tables.read_parts import read_part
 from mlporter.bundle.tables.rows import python_rows
 from mlporter.catalogue.tables.own import ARTIFACTS
+from mlporter.closing import closed_on_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,12 +36,9 @@ class Used:
             "CREATE TABLE parts (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID",
             "CREATE TABLE contents (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID",
         )
-        try:
+        with closed_on_error(self._scratch):
             for snapshot in snapshots:
                 self._take(repository, snapshot)
-        except BaseException:
-            self._scratch.close()
-            raise
 
     def _take(self, repository: Repository, snapshot: Snapshot) -> None:
         manifest = repository.manifest(snapshot)

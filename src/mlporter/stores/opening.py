@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from mlporter.artifacts.disk.presence import is_folder
 from mlporter.artifacts.uris.uri_text import local_path
 from mlporter.bundle.storage.bundle_place import check_there
+from mlporter.closing import closed_on_error
 from mlporter.errors import UnreachableError, UsageError
 from mlporter.progress import silent
 from mlporter.redaction import redact
@@ -123,11 +124,8 @@ def open_source(  # noqa: PLR0913 -- what a caller may ask for, by keyword
     if auth is not None:
         source = _with_users(source, auth)
     if include_tables is not None:
-        try:
+        with closed_on_error(source):
             source = without_foreign(source, include_tables)
-        except BaseException:
-            source.close()
-            raise
     return source if include_secrets else WithoutSecrets(source, include_tables or ())
 
 
@@ -149,11 +147,8 @@ def _with_registry(
             hint="leave --registry out, or name the database of `--registry-store-uri` with it",
         )
     models = opened(registry, orphans=False)
-    try:
+    with closed_on_error(models):
         return WithRegistry(opened(place, orphans=orphans), models)
-    except BaseException:
-        models.close()
-        raise
 
 
 def allowed_folder(folder: Place) -> Path:
@@ -176,11 +171,8 @@ def allowed_folder(folder: Place) -> Path:
 def _with_users(source: Source, auth: Address) -> Source:
     from mlporter.stores.database.auth_database import WithUsers, open_auth  # noqa: PLC0415 -- drivers
 
-    try:
+    with closed_on_error(source):
         return WithUsers(source, open_auth(auth))
-    except BaseException:
-        source.close()
-        raise
 
 
 def open_bundle(place: Address) -> BundleSource:

@@ -144,7 +144,7 @@ class _Keys:
         self._insert = _create(scratch, name, len(columns))
 
     def take(self, rows: pa.Table) -> None:
-        self._scratch.run_many(self._insert, _tuples(rows))
+        self._scratch.run_many(self._insert, python_rows(rows))
 
 
 class _Followed:
@@ -167,7 +167,7 @@ class _Followed:
 
     def take(self, rows: pa.Table) -> None:
         new = f"{self._name}_new"
-        self._scratch.run_many(self._insert, _tuples(rows))
+        self._scratch.run_many(self._insert, python_rows(rows))
         self._scratch.run(
             f"INSERT OR IGNORE INTO {self._name} SELECT * FROM {new} u {self._lacking}"  # noqa: S608
         )
@@ -177,10 +177,6 @@ class _Followed:
         unmet = self._scratch.rows(f"SELECT * FROM {self._name} u {self._lacking}")  # noqa: S608
         for row in unmet:
             yield Dangling(self.table, self.reference, row)
-
-
-def _tuples(rows: pa.Table) -> Iterator[tuple[object, ...]]:
-    return python_rows(rows)
 
 
 def _create(scratch: Scratch, name: str, width: int) -> str:

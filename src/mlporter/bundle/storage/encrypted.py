@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from mlporter.closing import closed_on_error
 from mlporter.errors import AccessDeniedError, BundleDamagedError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -178,13 +179,10 @@ class EncryptedStorage:
     def open(self, path: str) -> BinaryIO:
         """An object, decrypted to a file without a name."""
         plain = cast("BinaryIO", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
-        try:
+        with closed_on_error(plain):
             with self._inner.open(path) as sealed:
                 self._keys.decrypt_file(sealed, plain, path)
             plain.seek(0)
-        except BaseException:
-            plain.close()
-            raise
         return plain
 
     def read(self, path: str, limit: int) -> bytes:

@@ -13,6 +13,7 @@ from mlporter.bundle.folder.atomic import disk_errors
 from mlporter.bundle.folder.files import check_size, hash_stream, open_inside
 from mlporter.bundle.folder.layout import MAX_GROUP_BYTES, MAX_GROUP_ROWS
 from mlporter.bundle.tables.rows import first_reaching, row_sizes
+from mlporter.closing import closed_on_error
 from mlporter.errors import BundleDamagedError
 
 if TYPE_CHECKING:
@@ -61,11 +62,8 @@ class PartsInFolder:
     def open(self, part: PartEntry) -> BinaryIO:
         """The file of a part."""
         file = open_inside(self.root, part.path)
-        try:
+        with closed_on_error(file):
             check_size(self.root, part.path, file, part.bytes)
-        except BaseException:
-            file.close()
-            raise
         return file
 
 

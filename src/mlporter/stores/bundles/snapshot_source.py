@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
+from mlporter.closing import closed_on_error
 from mlporter.errors import BundleDamagedError, UnreachableError
 from mlporter.repository.layout import snapshot_path
 from mlporter.stores.bundles.bundle_source import BundleSource
@@ -35,13 +36,10 @@ class SnapshotSource(BundleSource):
             UnreachableError: it cannot be read.
         """
         where = repository.storage.name
-        try:
+        with closed_on_error(repository):
             self.snapshot = repository.choose(wanted)
             manifest = repository.manifest(self.snapshot)
             repository.load_index()
-        except BaseException:
-            repository.close()
-            raise
         self._repository = repository
         self._address = where
         self._use(manifest, repository.parts, repository.contents)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from mlporter.closing import closed_on_error
 from mlporter.errors import MlporterError, RefusedError, RevisionError, UnreachableError, UsageError
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.addresses.same_place import is_same_place
-from mlporter.stores.database.connection.connection import closed_on_error
 from mlporter.stores.database.engines import mysql, postgresql, sqlite
 from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.schema.reflection import actual_tables

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlporter.artifacts.disk.presence import is_folder, is_there
 from mlporter.catalogue import HEAD_REVISION, RETIRED_COLUMNS, TABLES, is_newer
 from mlporter.catalogue.types import Kind
+from mlporter.closing import closed_on_error
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.auth_database import (
     AuthDatabase,
@@ -15,7 +16,6 @@ from mlporter.stores.database.auth_database import (
     check_writable,
     open_auth,
 )
-from mlporter.stores.database.connection.connection import closed_on_error
 from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.history.shape import has_dimensions, tables_at
 from mlporter.stores.database.history.traces_before import DIMENSIONS

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from mlporter.catalogue import is_newer as is_newer_revision
 from mlporter.catalogue.types import Kind
-from mlporter.stores.database.connection.connection import closed_on_error, quoted
+from mlporter.closing import closed_on_error
+from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.sql_filters import where_clauses
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
 from mlporter.stores.database.engines.postgresql_sections import LargeTables
@@ -98,7 +99,7 @@ class DatabaseReader:
         self._lock = Lock()
         self._still = still
         self._counts: dict[str, int] = {}
-        try:
+        with closed_on_error(self):
             with self.borrowed() as connection:
                 found = actual_tables(connection)
                 self.stored_revision = read_revision(connection, found, address)
@@ -128,9 +129,6 @@ class DatabaseReader:
                 )
             if self.users is not None and (older or self.users.is_writable):
                 self.tables += self.users.tables
-        except BaseException:
-            self.close()
-            raise
         self.by_name = {table.name: table for table in self.tables}
         if is_newer:
             self._find_places()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, BinaryIO
 from mlporter.artifacts.moved_artifacts import FOLDERS
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.found import found_note
+from mlporter.closing import closed_on_error
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.artifact_files import DatabaseFiles
-from mlporter.stores.database.connection.connection import closed_on_error
 from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.database.mysql.limits import limits_of
 from mlporter.stores.database.reader import DatabaseReader

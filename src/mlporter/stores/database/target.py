@@ -13,11 +13,12 @@ import pyarrow as pa
 from mlporter import stopping
 from mlporter.artifacts.disk.presence import is_there
 from mlporter.catalogue.types import Kind, Table
+from mlporter.closing import closed_on_error
 from mlporter.errors import MlporterError, RefusedError
 from mlporter.stores.addresses.address import Address, AddressKind
 from mlporter.stores.database.auth_database import AuthDatabase, open_auth_for_writing
 from mlporter.stores.database.connection.bulk_load import bulk_load, set_sequences
-from mlporter.stores.database.connection.connection import closed_on_error, quoted
+from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.connection.sql_filters import literal_of, where_key
 from mlporter.stores.database.engines import mysql, postgresql, sqlite
 from mlporter.stores.database.engines.postgresql_loading import StagedLoads, remove_leftovers

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlporter.catalogue.tables.system import DEFAULT_WORKSPACE
+from mlporter.closing import closed_on_error
 from mlporter.stores.addresses.file_store_folders import META, RESERVED, TRASH, is_file_store
 from mlporter.stores.database.history.shape import OLDEST_RELEASE, revision_for
 from mlporter.stores.database.scratch_registry import ScratchRegistry
@@ -70,12 +71,9 @@ class Reading:
         self._rows = Rows(self.scratch)
         self._datasets: dict[int, dict[str, str]] = {}
         self._pool = pool
-        try:
+        with closed_on_error(self):
             pool.check_sees(self._tree.root)
             self._read()
-        except BaseException:
-            self.close()
-            raise
 
     def close(self) -> None:
         """Forget everything."""

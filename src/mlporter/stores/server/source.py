@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlporter.catalogue import HEAD_REVISION, release_of
+from mlporter.closing import closed_on_error
 from mlporter.errors import LeftOut
 from mlporter.progress import silent
-from mlporter.stores.database.connection.connection import closed_on_error
 from mlporter.stores.database.history.shape import OLDEST_RELEASE, revision_for
 from mlporter.stores.database.scratch_registry import ScratchRegistry
 from mlporter.stores.protocols import USERS_NOT_SEEN, Description

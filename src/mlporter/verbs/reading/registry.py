@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pyarrow as pa
 
 from mlporter.catalogue.tables.own import ARTIFACTS, LEFT_OUT, UNKNOWN_FIELDS
+from mlporter.closing import closed_on_error
 from mlporter.errors import UnreachableError, UsageError
 from mlporter.notebooks import table
 from mlporter.selection.artifacts import find_artifact
@@ -285,11 +286,8 @@ def show(
     opened = open(
         address, auth=auth, registry=registry, retry_time=retry_time, source_env=source_env
     )
-    try:
+    with closed_on_error(opened):
         reader = opened.read(table, columns, where=where, sort=sort, limit=limit, wide=wide)
-    except BaseException:
-        opened.close()
-        raise
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:

@@ -7,7 +7,6 @@ MySQL has no such driver: see `mlporter.stores.database.mysql.connection`.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,14 +31,7 @@ if TYPE_CHECKING:
     from mlporter.stores.database.connection.values import Raw
 
 __all__ = ["AdbcConnection", "AdbcDialect", "Connection", "Dialect"]
-__all__ += ["closed_on_error", "conform", "driver_error", "misfit", "quoted"]
-
-
-class Closeable(Protocol):
-    """What is closed once nobody needs it."""
-
-    def close(self) -> None:
-        """Let go of what it holds."""
+__all__ += ["conform", "driver_error", "misfit", "quoted"]
 
 
 class Dialect(Protocol):
@@ -298,16 +290,6 @@ class AdbcConnection:
         if not self._closed:
             self._closed = True
             self._handle.close()
-
-
-@contextmanager
-def closed_on_error(*opened: Closeable) -> Iterator[None]:
-    """Close what was opened, the last first, if what is done with it fails or is interrupted."""
-    with ExitStack() as stack:
-        for one in opened:
-            stack.callback(one.close)
-        yield
-        stack.pop_all()
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

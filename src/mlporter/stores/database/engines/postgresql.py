@@ -10,10 +10,10 @@ import adbc_driver_postgresql
 import pyarrow as pa
 from adbc_driver_manager import dbapi
 
+from mlporter.closing import closed_on_error
 from mlporter.errors import AccessDeniedError, MlporterError, UnreachableError
 from mlporter.stores.database.connection.connection import (
     AdbcConnection,
-    closed_on_error,
     driver_error,
     quoted,
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlporter.closing import closed_on_error
 from mlporter.stores.addresses.address import Address, AddressKind
-from mlporter.stores.database.connection.connection import closed_on_error
 from mlporter.stores.database.engines import mysql, postgresql
 from mlporter.stores.database.engines.sqlite_snapshot import SqliteSnapshot
 

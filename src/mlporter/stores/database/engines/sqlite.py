@@ -15,6 +15,7 @@ import pyarrow as pa
 from mlporter.artifacts.disk.presence import is_there
 from mlporter.catalogue import BY_NAME
 from mlporter.catalogue.types import Kind
+from mlporter.closing import closed_on_error
 from mlporter.errors import (
     AccessDeniedError,
     MlporterError,
@@ -24,7 +25,6 @@ from mlporter.errors import (
 from mlporter.stores.addresses.mistypings import folder_hint
 from mlporter.stores.database.connection.connection import (
     AdbcConnection,
-    closed_on_error,
     driver_error,
     quoted,
 )

@@ -11,8 +11,9 @@ from contextlib import ExitStack, closing, suppress
 from threading import RLock, Timer
 from typing import TYPE_CHECKING, Any
 
+from mlporter.closing import closed_on_error
 from mlporter.errors import MlporterError, RefusedError, UnreachableError
-from mlporter.stores.database.connection.connection import closed_on_error, quoted
+from mlporter.stores.database.connection.connection import quoted
 from mlporter.stores.database.engines import sqlite
 from mlporter.stores.database.engines.sqlite_copy import DatabaseCopy
 

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pymysql
 from pymysql.cursors import SSCursor
 
+from mlporter.closing import closed_on_error
 from mlporter.errors import UsageError
-from mlporter.stores.database.connection.connection import closed_on_error, conform
+from mlporter.stores.database.connection.connection import conform
 from mlporter.stores.database.connection.interrupts import interruptible
 from mlporter.stores.database.connection.values import as_number
 from mlporter.stores.database.mysql.errors import connect_error, mysql_error
