@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlporter.stores.database.connection.many_writers import side_by_side, write_by_many
+from mlporter.stores.database.connection.many_writers import call_by_many, write_by_many
 
 SCHEMA = pa.schema([("n", pa.int64())])
 
@@ -86,7 +86,7 @@ def test_an_interrupt_stops_what_lasts():
 
     begun = []
     with pytest.raises(KeyboardInterrupt):
-        side_by_side([last, lambda: begun.append(1)], 1, released.set)
+        call_by_many([last, lambda: begun.append(1)], 1, released.set)
     assert not begun
 
 
@@ -97,5 +97,5 @@ def test_one_that_fails_stops_the_others():
         raise refused
 
     with pytest.raises(ValueError, match="refused"):
-        side_by_side([released.wait, fail], 2, released.set)
+        call_by_many([released.wait, fail], 2, released.set)
     assert released.is_set()

@@ -158,6 +158,8 @@ SPECIAL = {
     "ALTER TABLE metrics DROP CONSTRAINT metric_pk; ALTER TABLE metrics ADD CONSTRAINT metric_pk"
     " UNIQUE (key) DEFERRABLE": "an index of it is special",
     "ALTER TABLE metrics ALTER key SET STATISTICS 500": "settings of their own",
+    "ALTER TABLE metrics ADD number int GENERATED ALWAYS AS IDENTITY": "settings of their own",
+    "ALTER TABLE metrics ADD CHECK (step >= 0) NOT VALID": "not held by all rows",
     "CREATE TABLE child () INHERITS (metrics)": "other tables inherit",
     "CREATE PUBLICATION p FOR TABLE metrics": "it is published",
     "CREATE ROLE owner; ALTER TABLE metrics OWNER TO owner": "somebody else owns it",

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from mlporter.stores.database.connection.connection import Connection
 
-__all__ = ["WORTHWHILE_ROWS", "bulk_load", "helpers_for", "set_sequences", "sort_settings"]
+__all__ = ["KEPT_INDEX", "WORTHWHILE_ROWS", "bulk_load", "helpers_for", "set_sequences"]
+__all__ += ["sort_settings"]
 
 WORTHWHILE_ROWS = 10_000
 """Below this many rows nothing is gained."""
@@ -35,6 +36,9 @@ SELECT printf('DROP INDEX "%w"', name), sql, '' FROM sqlite_master
 WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = {name} ORDER BY name
 """
 
+KEPT_INDEX = "o.reltablespace <> 0 OR i.indisclustered OR i.indisreplident"
+"""Which index (`pg_index` i, `pg_class` o) is not made anew, as that would lose something of it."""
+
 # Constraints of the table itself: its primary key goes last and comes back first. A table that
 # others refer to keeps its key, and only the table's owner may do any of this. What would not come
 # back as it was stays: where an index lies, what is said of it, a view that relies on it.
@@ -43,7 +47,7 @@ SELECT pg_has_role(relowner, 'USAGE') AND NOT EXISTS (
     SELECT 1 FROM pg_constraint WHERE confrelid = c.oid
 ) AND NOT EXISTS (
     SELECT 1 FROM pg_index i JOIN pg_class o ON o.oid = i.indexrelid WHERE i.indrelid = c.oid
-    AND (o.reltablespace <> 0 OR i.indisclustered OR i.indisreplident)
+    AND ({kept_index})
 ) AND NOT EXISTS (
     SELECT 1 FROM pg_description WHERE objoid IN (
         SELECT indexrelid FROM pg_index WHERE indrelid = c.oid
@@ -190,7 +194,9 @@ def _statements(connection: Connection, table: str) -> list[_Statement]:
         return []  # there every change of a table ends the transaction
     if connection.dialect.name == "sqlite":
         found = connection.rows(_SQLITE_INDEXES.format(name=_literal(table)))
-    elif connection.scalar(_POSTGRESQL_ALLOWED.format(identifier=identifier)):
+    elif connection.scalar(
+        _POSTGRESQL_ALLOWED.format(identifier=identifier, kept_index=KEPT_INDEX)
+    ):
         found = connection.rows(_POSTGRESQL_CONSTRAINTS.format(identifier=identifier))
         found += connection.rows(_POSTGRESQL_INDEXES.format(identifier=identifier))
     else:

@@ -1,13 +1,13 @@
-"""Rows that several connections write into one table, in no order that matters."""
+"""What several connections do at a time, each in a thread: write rows, or make indexes."""
 
 from __future__ import annotations
 
-from collections import deque
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecutor, wait
 from contextlib import closing
 from functools import partial
-from threading import Condition
 from typing import TYPE_CHECKING
+
+from mlporter.stores.database.connection.feed import Handover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mlporter.stores.database.connection.connection import Connection
 
-__all__ = ["side_by_side", "write_by_many"]
+__all__ = ["call_by_many", "write_by_many"]
 
 _STEP = 0.3
 """Seconds after which whoever waits looks for signals that did not wake it."""
@@ -42,7 +42,7 @@ def write_by_many(
     Raises:
         Exception: that of `batches`, or else of the first connection that could not write.
     """
-    waiting = _Waiting(len(connections))
+    waiting = Handover(len(connections))
     with closing(_Calls(len(connections), stop)) as calls:
         calls.when_one_fails(waiting.give_up)
         for connection in connections:
@@ -58,7 +58,7 @@ def write_by_many(
         return sum(calls.results())
 
 
-def side_by_side(
+def call_by_many(
     calls: Sequence[Callable[[], None]], at_once: int, stop: Callable[[], None]
 ) -> None:
     """Make calls, some at a time, the first one first.
@@ -114,58 +114,14 @@ class _Calls:
             Exception: that of the first one that failed, and not because another one had.
         """
         waiting = set(self._begun)
-        while waiting and not self._errors():
+        while waiting:
             _, waiting = wait(waiting, _STEP, FIRST_EXCEPTION)
-        errors = self._errors()
-        if errors:
-            raise next((e for e in errors if not isinstance(e, CancelledError)), errors[0])
+            self._raise_errors()
         self._have_ended = True
         return [call.result() or 0 for call in self._begun]
 
-    def _errors(self) -> list[BaseException]:
-        found = (call.exception() for call in self._begun if call.done() and not call.cancelled())
-        return [error for error in found if error is not None]
-
-
-class _Waiting:
-    """Batches on their way from one thread to several others."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._batches: deque[pa.RecordBatch] = deque()
-        self._changed = Condition()
-        self._ended = self._given_up = False
-
-    def put(self, batch: pa.RecordBatch) -> bool:
-        """Wait until there is room for a batch; False if nobody takes any more."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._given_up or len(self._batches) < self._most)
-            self._batches.append(batch)
-            self._changed.notify_all()
-            return not self._given_up
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Those that no other thread took."""
-        while (batch := self._next()) is not None:
-            yield batch
-
-    def _next(self) -> pa.RecordBatch | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._given_up or self._batches or self._ended)
-            if self._given_up:
-                raise CancelledError
-            taken = self._batches.popleft() if self._batches else None
-            self._changed.notify_all()
-            return taken
-
-    def end(self) -> None:
-        """There are no more."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def give_up(self) -> None:
-        """Nobody takes any, and none is given any more."""
-        with self._changed:
-            self._given_up = True
-            self._changed.notify_all()
+    def _raise_errors(self) -> None:
+        ended = (call.exception() for call in self._begun if call.done() and not call.cancelled())
+        errors = [error for error in ended if error is not None]
+        if errors:
+            raise next((e for e in errors if not isinstance(e, CancelledError)), errors[0])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from queue import SimpleQueue
-from threading import Condition, Lock
+from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mlporter import stopping
+from mlporter.stores.database.connection.feed import Handover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -107,51 +108,25 @@ class _Reading(Generic[S]):
 
     def __init__(self, statement: S) -> None:
         self._statement = statement
-        self._batches: deque[pa.RecordBatch] = deque()
-        self._changed = Condition()
-        self._ended = self._given_up = False
-        self._error: BaseException | None = None
+        self._handover = Handover(_AHEAD)
 
     def fill(self, connection: Connection, read: Read[S]) -> None:
         """Read it, unless it was given up."""
+        error = None
         try:
-            if not self._given_up:
+            if not self._handover.given_up:
                 for batch in read(connection, self._statement):
                     stopping.check()
-                    self._put(batch)
-        except BaseException as error:  # noqa: BLE001 -- raised again where it is waited for
-            self._error = error
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def _put(self, batch: pa.RecordBatch) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._given_up or len(self._batches) < _AHEAD)
-            if self._given_up:
-                raise CancelledError
-            self._batches.append(batch)
-            self._changed.notify_all()
+                    if not self._handover.put(batch):
+                        break
+        except BaseException as raised:  # noqa: BLE001 -- raised again where it is waited for
+            error = raised
+        self._handover.end(error)
 
     def rows(self) -> Iterator[pa.RecordBatch]:
         """Its rows, as they come."""
-        while (batch := self._next()) is not None:
-            yield batch
-
-    def _next(self) -> pa.RecordBatch | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._given_up or self._batches or self._ended)
-            if self._given_up:
-                raise CancelledError
-            if self._batches:
-                self._changed.notify_all()
-                return self._batches.popleft()
-        if self._error is not None:
-            raise self._error
-        return None
+        return self._handover.batches()
 
     def give_up(self) -> None:
         """Nobody takes its rows any more."""
-        with self._changed:
-            self._given_up = True
-            self._changed.notify_all()
+        self._handover.give_up()

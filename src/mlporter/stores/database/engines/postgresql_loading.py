@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 
 from mlporter.errors import MlporterError, RefusedError
-from mlporter.stores.database.connection.bulk_load import helpers_for, sort_settings
+from mlporter.stores.database.connection.bulk_load import KEPT_INDEX, helpers_for, sort_settings
 from mlporter.stores.database.connection.connection import quoted
-from mlporter.stores.database.connection.many_writers import side_by_side, write_by_many
+from mlporter.stores.database.connection.many_writers import call_by_many, write_by_many
 from mlporter.stores.database.connection.sections import LARGE
 from mlporter.stores.database.connection.sql_filters import literal
 from mlporter.stores.database.connection.unfit_values import Asked, UnfitValueReader
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["StagedLoads", "remove_leftovers"]
 
 _log = logging.getLogger(__name__)
-
-_SEVERAL = 2
 
 _PREFIX = "mlporter_loading_"
 _MARK = "mlporter: rows on their way into a table; nobody needs it once mlporter has ended"
@@ -59,6 +57,7 @@ SELECT reason FROM (
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid = to_regclass({table})
 ) c CROSS JOIN LATERAL (VALUES
+    (0, '', EXISTS (SELECT 1 FROM pg_constraint WHERE confrelid = c.oid)),
     (1, 'somebody else owns it', c.relowner <> (
         SELECT oid FROM pg_roles WHERE rolname = current_user)),
     (2, 'it is in another schema', c.nspname IS DISTINCT FROM current_schema()),
@@ -71,15 +70,16 @@ SELECT reason FROM (
         WHERE p.schemaname = c.nspname AND p.tablename = c.relname)),
     (6, 'its columns have settings of their own', EXISTS (
         SELECT 1 FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0
-        AND NOT attisdropped AND (attoptions IS NOT NULL OR coalesce(attstattarget, -1) <> -1))),
+        AND NOT attisdropped AND (attoptions IS NOT NULL OR attidentity <> ''
+            OR coalesce(attstattarget, -1) <> -1))),
     (7, 'it, or an index of it, has a comment', EXISTS (
         SELECT 1 FROM pg_description WHERE objoid = c.oid OR objoid = ANY (c.indexes)
         OR objoid IN (SELECT oid FROM pg_constraint WHERE conrelid = c.oid))),
     (8, 'an index of it is special', EXISTS (SELECT 1 FROM pg_index i
         JOIN pg_class o ON o.oid = i.indexrelid WHERE i.indrelid = c.oid AND (
-            o.reltablespace <> 0 OR i.indisclustered OR i.indisreplident OR NOT i.indisvalid
-            OR NOT i.indimmediate OR i.indisexclusion))),
-    (0, '', EXISTS (SELECT 1 FROM pg_constraint WHERE confrelid = c.oid)),
+            {kept_index} OR NOT i.indisvalid OR NOT i.indimmediate OR i.indisexclusion))),
+    (9, 'a rule of it is not held by all rows', EXISTS (
+        SELECT 1 FROM pg_constraint WHERE conrelid = c.oid AND NOT convalidated)),
     (10, 'other tables inherit', EXISTS (
         SELECT 1 FROM pg_inherits WHERE inhparent = c.oid OR inhrelid = c.oid)),
     (11, 'a view, trigger, policy or the like depends on it', EXISTS (
@@ -191,7 +191,7 @@ class StagedLoads:
         Raises:
             RefusedError: somebody else writes into it meanwhile, or changes it.
         """
-        if rows < LARGE or self._jobs < _SEVERAL:
+        if rows < LARGE or self._jobs == 1:
             return None
         reason, indexes = _look_at(self._connection, table.name)
         if reason is not None:
@@ -274,6 +274,7 @@ def remove_leftovers(connection: Connection) -> None:
 def _make(connection: Connection, table: str, helpers: int | None) -> bool:
     """Make an empty table like another one, without its indexes; False if it is not like it."""
     staged = quoted(_PREFIX + table)
+    connection.execute("BEGIN")  # what is not marked would never be removed
     connection.execute(
         f"CREATE TABLE {staged} (LIKE {quoted(table)} INCLUDING ALL EXCLUDING INDEXES)"
         " WITH (autovacuum_enabled = off"
@@ -281,6 +282,7 @@ def _make(connection: Connection, table: str, helpers: int | None) -> bool:
         + ")"
     )
     connection.execute(f"COMMENT ON TABLE {staged} IS {literal(_MARK)}")
+    connection.execute("COMMIT")
     return bool(
         connection.scalar(_ALIKE.format(table=literal(quoted(table)), staged=literal(staged)))
     )
@@ -288,7 +290,8 @@ def _make(connection: Connection, table: str, helpers: int | None) -> bool:
 
 def _look_at(connection: Connection, table: str) -> tuple[str | None, list[_Index]]:
     """Why a table cannot be replaced, or None; and its indexes, if it can be."""
-    reason = connection.scalar(_REASONS.format(table=literal(quoted(table))))
+    asked = _REASONS.format(table=literal(quoted(table)), kept_index=KEPT_INDEX)
+    reason = connection.scalar(asked)
     if reason is not None:
         return str(reason), []
     indexes = _indexes(connection, table)
@@ -347,7 +350,7 @@ def _make_indexes(
                 connection.execute(f"SET {setting}")
             connection.execute(index.create)
 
-    side_by_side([partial(make, index) for index in indexes], len(lent.all), stop)
+    call_by_many([partial(make, index) for index in indexes], len(lent.all), stop)
 
 
 def _read(table: Table, rows: int, lent: _Lent) -> Generator[pa.RecordBatch, None, None]:
