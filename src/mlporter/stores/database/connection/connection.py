@@ -7,6 +7,8 @@ MySQL has no such driver: see `mlporter.stores.database.mysql.connection`.
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -168,7 +170,8 @@ class Connection(Protocol):
 class AdbcConnection:
     """`Connection` through an ADBC driver.
 
-    A lock lets one thread at a time into the driver, batch by batch.
+    A lock lets one thread at a time into the driver, batch by batch. Whoever reads on after
+    another thread has closed it gets a `CancelledError`.
     """
 
     def __init__(self, handle: dbapi.Connection, dialect: AdbcDialect, subject: str) -> None:
@@ -177,6 +180,7 @@ class AdbcConnection:
         self.subject = subject
         self._closed = False
         self._lock = RLock()
+        self._sorting: dbapi.Cursor | None = None
 
     def execute(self, sql: str) -> None:
         """Run a statement that returns nothing."""
@@ -232,12 +236,19 @@ class AdbcConnection:
             yield self.dialect.raw(rows, columns)
 
     def _batches(self, table: Table, select: str) -> Iterator[pa.RecordBatch]:
-        cursor = self._handle.cursor()
+        with self._lock:
+            self._check_open()
+            cursor = self._handle.cursor()
         try:
             cursor.adbc_statement.set_options(**self.dialect.statement_options(table))
             with self._lock:
-                interruptible(lambda: cursor.execute(select), cursor.adbc_cancel, reads=True)
-                reader = cursor.fetch_record_batch()
+                self._check_open()
+                self._sorting = cursor
+                try:
+                    interruptible(lambda: cursor.execute(select), cursor.adbc_cancel, reads=True)
+                    reader = cursor.fetch_record_batch()
+                finally:
+                    self._sorting = None
             first = True
             while (batch := self._next(reader)) is not None:
                 rows = self.dialect.strip(batch, first=first)
@@ -247,10 +258,17 @@ class AdbcConnection:
         except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
             raise _read_error(error, table.name, self.subject) from error
         finally:
-            cursor.close()
+            with self._lock:
+                cursor.close()
+
+    def _check_open(self) -> None:
+        """Read nothing of what was closed: a driver would crash."""
+        if self._closed:
+            raise CancelledError
 
     def _next(self, reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
         with self._lock:
+            self._check_open()
             try:
                 return reader.read_next_batch()
             except StopIteration:
@@ -287,9 +305,14 @@ class AdbcConnection:
 
     def close(self) -> None:
         """Close it (once); an open transaction is rolled back by the database."""
-        if not self._closed:
-            self._closed = True
-            self._handle.close()
+        sorting = self._sorting
+        if sorting is not None:
+            with suppress(adbc_driver_manager.Error):
+                sorting.adbc_cancel()
+        with self._lock:  # another thread may be reading ahead
+            if not self._closed:
+                self._closed = True
+                self._handle.close()
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
