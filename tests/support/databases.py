@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,21 @@ def execute(url: str, *statements: str) -> None:
         for statement in statements:
             cursor.execute(statement)
         connection.commit()
+
+
+@contextmanager
+def another_role(url: str, options: str = "") -> Iterator[tuple[str, str]]:
+    """A role of PostgreSQL that may log in, and the address of a database with it.
+
+    Its name is the database's: roles are those of a whole server, which tests share.
+    """
+    role = f"of_{rows(url, 'SELECT current_database()')[0][0]}"
+    execute(url, f"CREATE ROLE {role} LOGIN {options}")
+    try:
+        yield role, url.replace("postgres:@", f"{role}:@").replace("postgres@", f"{role}@")
+    finally:
+        owned = (f"REASSIGN OWNED BY {role} TO postgres", f"DROP OWNED BY {role}")
+        execute(url, *owned, f"DROP ROLE {role}")
 
 
 def row_counts(url: str) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import mlporter
-from tests.support.databases import execute, rows
+from tests.support.databases import another_role, execute, rows
 from tests.support.mlflow_session import sqlite_url
 from tests.support.old_databases import copy_old
 
@@ -62,14 +62,9 @@ def test_a_virtual_table_needs_no_module(mlflow_sqlite, tmp_path):
 @pytest.fixture
 def limited(mlflow_postgres_url):
     """A database whose MLflow has a user of its own; the address that it uses."""
-    execute(
-        mlflow_postgres_url,
-        "DROP ROLE IF EXISTS limited",
-        "CREATE ROLE limited LOGIN",
-        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO limited",
-    )
-    yield mlflow_postgres_url.replace("postgres@", "limited@").replace("postgres:@", "limited:@")
-    execute(mlflow_postgres_url, "DROP OWNED BY limited", "DROP ROLE limited")
+    with another_role(mlflow_postgres_url) as (role, address):
+        execute(mlflow_postgres_url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+        yield address
 
 
 def test_a_table_that_this_user_may_not_read_is_named(limited, mlflow_postgres_url, tmp_path):
@@ -77,7 +72,7 @@ def test_a_table_that_this_user_may_not_read_is_named(limited, mlflow_postgres_u
         mlflow_postgres_url,
         "CREATE TABLE dag_run (id INTEGER PRIMARY KEY)",
         "CREATE TABLE slots (id INTEGER PRIMARY KEY)",
-        "GRANT SELECT ON slots TO limited",
+        "GRANT SELECT ON slots TO PUBLIC",
         "ALTER TABLE slots ENABLE ROW LEVEL SECURITY",
     )
     result = mlporter.export(limited, tmp_path / "bundle", artifacts="none")

@@ -25,7 +25,7 @@ from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.database.connection import bulk_load, sections
 from mlporter.stores.database.engines import postgresql, postgresql_loading, postgresql_sections
 from mlporter.stores.database.engines.postgresql_loading import StagedLoads
-from tests.support.databases import execute, row_counts, rows
+from tests.support.databases import another_role, execute, row_counts, rows
 from tests.support.forks import start
 from tests.support.mlflow_session import sqlite_url
 from tests.support.plain_registry import fill_metrics
@@ -233,19 +233,15 @@ def test_tables_that_others_refer_to_are_filled_as_ever(bundle, target, caplog):
 
 
 def test_a_role_that_may_have_fewer_connections(bundle, target, caplog):
-    execute(target, "CREATE ROLE limited LOGIN SUPERUSER CONNECTION LIMIT 2")
-    execute(target, "ALTER ROLE limited NOSUPERUSER", "GRANT ALL ON SCHEMA public TO limited")
-    owned = "SELECT format('ALTER TABLE %s OWNER TO limited', oid::regclass) FROM pg_class"
-    owned += " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
-    execute(target, *(statement for (statement,) in rows(target, owned)))
-    try:
-        assert put(bundle, target.replace("postgres:@", "limited@")).exit_code == 0
-        assert "metrics is written by one connection, not by 3: " in caplog.text
-        assert "too many connections" in caplog.text
-        assert rows(target, "SELECT count(*) FROM metrics") == [(12_000,)]
-    finally:
-        execute(target, "REASSIGN OWNED BY limited TO postgres", "DROP OWNED BY limited")
-        execute(target, "DROP ROLE limited")
+    with another_role(target, "CONNECTION LIMIT 2") as (role, address):
+        execute(target, f"GRANT ALL ON SCHEMA public TO {role}")
+        owned = f"SELECT format('ALTER TABLE %s OWNER TO {role}', oid::regclass) FROM pg_class"
+        owned += " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+        execute(target, *(statement for (statement,) in rows(target, owned)))
+        assert put(bundle, address).exit_code == 0
+    assert "metrics is written by one connection, not by 3: " in caplog.text
+    assert "too many connections" in caplog.text
+    assert rows(target, "SELECT count(*) FROM metrics") == [(12_000,)]
 
 
 # --- All or nothing -------------------------------------------------------------------------------

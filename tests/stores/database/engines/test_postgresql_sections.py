@@ -13,7 +13,7 @@ from mlporter.stores.database.engines import postgresql_sections
 from mlporter.stores.database.engines.snapshots import snapshot_of
 from mlporter.stores.opening import open_source
 from mlporter.workers.choice import usual_jobs
-from tests.support.databases import execute, rows, tree
+from tests.support.databases import another_role, execute, rows, tree
 from tests.support.mlflow_session import sqlite_url
 from tests.support.plain_registry import fill_metrics
 
@@ -111,13 +111,9 @@ def test_any_name_of_an_owner(filled):
 @pytest.fixture
 def limited(filled):
     """The same for a role that may have six connections."""
-    execute(
-        filled,
-        "CREATE ROLE limited LOGIN CONNECTION LIMIT 6",
-        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO limited",
-    )
-    yield filled.replace("postgres:@", "limited@")
-    execute(filled, "DROP OWNED BY limited", "DROP ROLE limited")
+    with another_role(filled, "CONNECTION LIMIT 6") as (role, address):
+        execute(filled, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+        yield address
 
 
 @pytest.mark.parametrize(("jobs", "is_enough"), [(2, True), (3, False), (9, False)])
