@@ -44,30 +44,22 @@ class Cluster:
     """Two workers of one thread, behind an address."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self._environment = environment
-        self._cluster = self._start()
+        import dask  # noqa: PLC0415 -- as long as all of mlporter
+        from distributed import LocalCluster  # noqa: PLC0415 -- as above
 
-    def _start(self) -> Any:
-        from distributed import LocalCluster  # noqa: PLC0415 -- as long as all of mlporter
-
-        return LocalCluster(
+        # One that a busy machine has not started again in 15 seconds would be given up otherwise.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": _START})
+        self._cluster = LocalCluster(
             n_workers=2,
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
-            env=self._environment,
+            env=environment,
         )
 
     def have_both(self) -> None:
-        """Wait for those that an earlier test killed.
-
-        On a busy machine Dask gives up one that does not come; then a new cluster is started.
-        """
-        try:
-            self._cluster.wait_for_workers(2, timeout=_START)
-        except TimeoutError:
-            self.close()
-            self._cluster = self._start()
+        """Wait for those that an earlier test killed."""
+        self._cluster.wait_for_workers(2, timeout=_START)
 
     @property
     def address(self) -> str:

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from mlporter.errors import (
 )
 from mlporter.stores.addresses.address import parse_address
 from mlporter.stores.database.connection import bulk_load, sections
+from mlporter.stores.database.connection.connection import AdbcConnection
 from mlporter.stores.database.engines import postgresql, postgresql_loading, postgresql_sections
 from mlporter.stores.database.engines.postgresql_loading import StagedLoads
 from tests.support.databases import another_role, execute, row_counts, rows
@@ -118,6 +120,21 @@ def test_rows_are_written_by_all_and_read_back(bundle, target, monkeypatch):
     """Each connection has written some; one row that is not as it was sent is found."""
     written = []
     real = postgresql_loading._read
+    ingest = AdbcConnection.ingest
+    have_rows, all_have = [], threading.Event()
+
+    def shares(self, table, schema, batches):
+        """None goes on before another one has rows as well: one alone may be quick enough."""
+
+        def watched():
+            for batch in batches:
+                have_rows.append(self)
+                if len(set(map(id, have_rows))) > 1:
+                    all_have.set()
+                assert all_have.wait(60)
+                yield batch
+
+        return ingest(self, table, schema, watched() if "metrics" in table else batches)
 
     def change(table, rows, lent):
         if table.name == "metrics":
@@ -128,6 +145,7 @@ def test_rows_are_written_by_all_and_read_back(bundle, target, monkeypatch):
         return real(table, rows, lent)
 
     monkeypatch.setattr(postgresql_loading, "_read", change)
+    monkeypatch.setattr(AdbcConnection, "ingest", shares)
     with pytest.raises(ReadBackError, match="table metrics"):
         put(bundle, target)
     assert len(written) > 1
