@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 
 import pytest
-import yaml
 
 from mlporter.bundle.documents.manifest import load_manifest, manifest_bytes, parse_manifest
 from mlporter.bundle.documents.manifest_entries import table_entry
@@ -12,6 +11,7 @@ from mlporter.bundle.tables.parts import Part
 from mlporter.catalogue import BY_NAME, TABLES
 from mlporter.catalogue.types import Column, Kind
 from mlporter.errors import BundleDamagedError, UnsupportedError
+from tests.bundle.forging import read_yaml, to_yaml
 
 SHA = "0" * 64
 METRICS_PART = ("tables", "metrics", "parts", 0)
@@ -19,7 +19,7 @@ METRICS_PART = ("tables", "metrics", "parts", 0)
 
 @pytest.fixture
 def value(pristine):
-    return yaml.safe_load((pristine / MANIFEST).read_text())
+    return read_yaml((pristine / MANIFEST).read_text())
 
 
 def changed(value, path, new):
@@ -28,7 +28,7 @@ def changed(value, path, new):
     for step in path[:-1]:
         target = target[step]
     target[path[-1]] = new
-    return yaml.safe_dump(value).encode()
+    return to_yaml(value).encode()
 
 
 def test_it_comes_back_as_it_was_written(pristine):
@@ -96,7 +96,7 @@ def test_the_field_that_is_wrong_is_named(value):
 def test_a_missing_field_is_refused(value, missing):
     del value[missing]
     with pytest.raises(BundleDamagedError, match=f"{missing}: Field required"):
-        parse_manifest(yaml.safe_dump(value).encode())
+        parse_manifest(to_yaml(value).encode())
 
 
 def test_a_later_format_is_refused_naming_who_reads_it(value):
@@ -120,8 +120,8 @@ def test_the_maker_of_a_later_format_is_not_trusted(value):
 def test_unknown_fields_are_kept_and_ignored(value):
     value["later"] = {"a": [1]}
     value["tables"]["metrics"]["parts"][0]["zone_map"] = "x"
-    manifest = parse_manifest(yaml.safe_dump(value).encode())
-    again = yaml.safe_load(manifest_bytes(manifest))
+    manifest = parse_manifest(to_yaml(value).encode())
+    again = read_yaml(manifest_bytes(manifest))
     assert again["later"] == {"a": [1]}
     assert again["tables"]["metrics"]["parts"][0]["zone_map"] == "x"
 
@@ -157,7 +157,7 @@ def test_a_type_that_the_catalogue_has_otherwise_stays_as_written():
 
 
 def test_it_stays_small_however_large_the_registry(value):
-    manifest = parse_manifest(yaml.safe_dump(value).encode())
+    manifest = parse_manifest(to_yaml(value).encode())
     parts = {
         name: [
             Part(f"tables/{name}/{i:05}.parquet", 10**9, 10**11, "a1" * 32) for i in range(count)
