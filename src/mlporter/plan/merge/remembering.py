@@ -27,7 +27,7 @@ from mlporter.plan.side_reader import Nothing, experiments_of, models_of
 from mlporter.plan.three_sides.keys import group_columns, group_names, groups_are_of
 from mlporter.plan.three_sides.names import lacking
 from mlporter.plan.three_sides.row import Sides
-from mlporter.plan.three_sides.sent.base import fingerprint, forget_emptied, remember
+from mlporter.plan.three_sides.sent.base import Fingerprint, forget_emptied, remember
 from mlporter.plan.three_sides.sent.digests import digested
 from mlporter.plan.three_sides.sent.sent_files import remember_files
 from mlporter.plan.units import ENTITIES, EXPERIMENTS, MODELS, OWNED, ROWWISE, Choice, Chosen
@@ -84,16 +84,19 @@ def remember_sent(
         said = partial(_said, on_progress, f"remembering {table.name}")
         disputed = merge.disputed.get(table.name, ())
         rows = _Rows(table, Again(partial(_digested, sides), room))
-        prints[table.name] = fingerprint(table, said(rows.read()))
         kind = groups_are_of(table)
         if kind is None:
             units[table.name] = rows
-        if not disputed and prints[table.name] == before.get(table.name):
+        last = None if disputed else before.get(table.name)
+        if last is not None and last == _fingerprint(table, said(rows.read())):
+            prints[table.name] = last
             continue  # all of it is remembered as it is
-        if disputed:
-            del prints[table.name]
-        remember(base, table, said(rows.read()), disputed)
-        if kind in units:
+        had_some = next(base.names(table.name), None) is not None
+        found = Fingerprint(table)
+        remember(base, table, found.of(said(rows.read())), disputed)
+        if not disputed:
+            prints[table.name] = str(found)
+        if had_some and kind in units:
             emptied = _emptied(base, rows, units[kind])
             forget_emptied(base, table.name, emptied, disputed)
     _forget(base, merge)
@@ -103,6 +106,13 @@ def remember_sent(
     numbers, names = merge.noted
     base.note(EXPERIMENTS, base.noted(EXPERIMENTS) | numbers)
     base.note("experiment_names", base.noted("experiment_names") | names)
+
+
+def _fingerprint(table: Table, rows: Iterator[Digested]) -> str:
+    found = Fingerprint(table)
+    for _ in found.of(rows):
+        pass
+    return str(found)
 
 
 def _said(on_progress: OnProgress, step: str, rows: Iterator[Digested]) -> Iterator[Digested]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Base",
+    "Fingerprint",
     "NoBase",
-    "fingerprint",
     "forget_emptied",
     "groups_of",
     "refused_name",
@@ -216,16 +216,27 @@ def _joined(one: GroupRows, other: GroupRows) -> GroupRows:
     )
 
 
-def fingerprint(table: Table, rows: Iterable[Digested]) -> str:
+class Fingerprint:
     """One digest of all rows of a table, whatever their order: the columns, too, are in it."""
-    total = count = 0
-    for some in rows:
-        row = some.lines[:, 0]
-        for column in some.lines[:, 1:].T:
-            row = (row ^ column) * np.uint64(0x100000001B3)
-        total += int(row.sum(dtype=np.uint64))
-        count += some.rows.num_rows
-    return f"{count} {total % (1 << 64):016x} {','.join(table.schema.names)}"
+
+    def __init__(self, table: Table) -> None:
+        """Start with no rows."""
+        self._names = ",".join(table.schema.names)
+        self._total = self._count = 0
+
+    def of(self, rows: Iterable[Digested]) -> Iterator[Digested]:
+        """Pass rows on, and take them into account."""
+        for some in rows:
+            row = some.lines[:, 0]
+            for column in some.lines[:, 1:].T:
+                row = (row ^ column) * np.uint64(0x100000001B3)
+            self._total += int(row.sum(dtype=np.uint64))
+            self._count += some.rows.num_rows
+            yield some
+
+    def __str__(self) -> str:
+        """Of the rows that were taken so far."""
+        return f"{self._count} {self._total % (1 << 64):016x} {self._names}"
 
 
 _AT_ONCE = 2_000
