@@ -47,8 +47,12 @@ print(mlflow.__version__, "{}.{}".format(*sys.version_info))
 """An empty schema, MLflow's filters, files: what mlporter has of the installed MLflow."""
 
 
-def run(python: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    quiet = {**QUIET_ENVIRONMENT, "XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": ""}
+def run(
+    python: Path, folder: Path, *words: str, state: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Python in a folder, which also gets what mlporter remembers, unless that goes elsewhere."""
+    kept = str(state or folder / "state")
+    quiet = {**QUIET_ENVIRONMENT, "XDG_STATE_HOME": kept, "PYTHONPATH": ""}
     return subprocess.run(
         [python, "-W", "ignore", *words],
         check=False,
@@ -73,8 +77,8 @@ def test_what_it_has_of_mlflow_is_there(release, version, tmp_path):
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, last), done.stdout
 
 
-def test_the_newest_mlflow_passes_what_depends_on_it():
+def test_the_newest_mlflow_passes_what_depends_on_it(tmp_path):
     words = ("-m", "pytest", "-q", "-n", "2", "-p", "no:randomly", *HOLDING_ONLY_THERE)
     ignored = ("-W", "ignore:Versions of mlflow:UserWarning")
-    done = run(beside_newest(), CHECKOUT, *words, *ignored)
+    done = run(beside_newest(), CHECKOUT, *words, *ignored, state=tmp_path)
     assert done.returncode == 0, done.stdout

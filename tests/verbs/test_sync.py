@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mlporter
+from mlporter.bundle.tables.small_rows import Room
 from mlporter.errors import (
     ConflictError,
     ExitCode,
@@ -19,6 +20,7 @@ from mlporter.errors import (
     StateInUseError,
     UsageError,
 )
+from mlporter.plan.merge import remembering
 from tests.support.copying_s3 import watched_copies
 from tests.support.databases import dump, execute, rows
 from tests.support.engines import copy_sqlite
@@ -982,3 +984,25 @@ def test_a_copy_into_a_new_database_under_an_old_name_starts_anew(two):
 
     assert two.tags() == {"state": "new"}
     assert any("sent again" in note for note in done.notes)
+
+
+def test_what_is_sent_the_first_time_or_did_not_change_is_read_once(two, monkeypatch):
+    """Of a large table, which is read from where it is each time."""
+    read, digested = [], remembering._digested
+
+    def counted(sides):
+        read.append(sides.pair.table.name)
+        return digested(sides)
+
+    monkeypatch.setattr(remembering, "Room", lambda: Room(each=0))
+    monkeypatch.setattr(remembering, "_digested", counted)
+    two.sync()
+    assert {"runs", "tags"} <= set(read)
+    assert len(read) == len(set(read))
+
+    two.tag("source", "changed")
+    two.sync()
+    read.clear()
+    assert two.copy().actions.counts == {}
+    assert {"runs", "tags"} <= set(read)
+    assert len(read) == len(set(read))
